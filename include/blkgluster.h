@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * blkgluster.h - block I/O on GlusterFS for hosts written in C.
+ *
+ * GENERATED from src/abi.rs by cbindgen; do not edit. `scripts/header` updates it.
+ *
+ * CONVENTIONS
+ *   Units      Offsets, lengths and sizes are bytes, except where a name says `sector`: a sector is
+ *              BLK_SECTOR_SIZE (512) bytes on every volume.
+ *   Errors     A function that returns a number returns -errno on failure (errno of <errno.h>, never 0
+ *              for a failure). Where it takes a BlkError, that is filled on failure and left alone on
+ *              success; pass NULL and the sentence goes to the host's `report` instead.
+ *              A function that returns a BlkAiocb * returns NULL when it refuses the request; errno of
+ *              the calling thread then tells why, `report` gets the sentence, and the callback is
+ *              never called.
+ *   Ownership  A const pointer is input: the library copies what it needs before it returns. Other
+ *              pointers are outputs, written only as their text says. The library never frees what the
+ *              host allocated, and the host frees nothing that the library returned. Static tables
+ *              (BlkDriver and what it points to) live until the process ends, also after dlclose.
+ *   Structs    Every struct that both sides may grow begins with struct_size (sizeof as its maker
+ *              compiled it). They are append-only. BlkOption and struct iovec are frozen for ever.
+ *   NULL       A slot of BlkDriver may be NULL in a later version: check before calling.
+ *
+ * LIFECYCLE
+ *
+ *   dlopen, dlsym "blkgluster_init"
+ *      |
+ *   blkgluster_init(host) ----> host.register_driver(), four times
+ *      |
+ *   drv->create(uri, ...)            makes an image
+ *      |
+ *   drv->open(bs, options, ...) ---> host.set_fd_handler(bs, fd, on_readable, arg)
+ *      |
+ *      |   drv->aio_*(bs, ..., cb, opaque)   any thread
+ *      |        ...                          a Gluster thread finishes it, the fd becomes readable
+ *      |   on_readable(arg)                  the thread that polls the fd
+ *      |        '--> cb(opaque, ret)         exactly once for each accepted request
+ *      |
+ *   drv->close(bs) ---------> outstanding callbacks, then host.set_fd_handler(bs, fd, NULL, NULL)
+ *      |
+ *   drv->release()                   only if the host wants to dlclose and load again
+ *      |
+ *   dlclose                          the code stays mapped, since Gluster's threads outlive it
+ *
+ * THREADS
+ *   blkgluster_init, release     one thread at a time.
+ *   create, has_zero_init        any thread.
+ *   aio_* (not cancel)           any thread, also several at once on one image, also inside callbacks.
+ *   getlength, truncate, ...     any thread, also inside callbacks; they block for a network round trip.
+ *   open                         any thread; one at a time for one BlkState.
+ *   on_readable, dispatch, aio_cancel, drain, close
+ *                                the thread that drains the image's completion fd; also inside a callback.
+ *   Callbacks run only inside these five, never inside aio_readv and its kin, and never on one of
+ *   Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
+ *   `report` may come from any thread and must not call back into the library.
+ *
+ * FORK
+ *   Gluster's connections do not survive fork. Fork before the first open or create; a child that inherits an open
+ *   image must not use or close it.
+ */
+
+
+#ifndef BLKGLUSTER_H
+#define BLKGLUSTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/**
+ * A request in flight. The library owns it; the handle is valid until its callback has returned. Never
+ * dereference it. A handle that is no longer valid is recognised, and cancelling it does nothing.
+ */
+typedef struct BlkAiocb BlkAiocb;
+
+/**
+ * Version of this header. A table with another `abi_version` is refused with -EINVAL; within
+ * one version structs only grow at their end.
+ */
+#define BLK_ABI_VERSION 1
+
+/**
+ * Bytes in a sector of the sector calls.
+ */
+#define BLK_SECTOR_SIZE 512
+
+/**
+ * Open flag: reads and writes; without it the image is read-only.
+ */
+#define BLK_O_RDWR 2
+
+/**
+ * Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths must be multiples
+ * of the bricks' block size (512 or 4096 bytes), and write-behind is in pass-through as with
+ * option `write-cache=off`: a write is acknowledged only when it is on the bricks.
+ */
+#define BLK_O_NOCACHE 32
+
+/**
+ * Report level: an operation failed.
+ */
+#define BLK_REPORT_ERROR 0
+
+/**
+ * Report level: it works, but not as asked (for example RDMA that became TCP).
+ */
+#define BLK_REPORT_WARNING 1
+
+/**
+ * Report level: worth knowing.
+ */
+#define BLK_REPORT_INFO 2
+
+/**
+ * BlkError.stage: no error.
+ */
+#define BLK_STAGE_NONE 0
+
+/**
+ * BlkError.stage: an argument, an option or the URI was wrong; nothing was contacted.
+ */
+#define BLK_STAGE_PARSE 1
+
+/**
+ * BlkError.stage: the connection to the volume failed.
+ */
+#define BLK_STAGE_CONNECT 2
+
+/**
+ * BlkError.stage: the image could not be opened or created.
+ */
+#define BLK_STAGE_OPEN 3
+
+/**
+ * BlkError.stage: an operation on an open image failed.
+ */
+#define BLK_STAGE_IO 4
+
+/**
+ * One option that `create` understands. Lists end with a NULL name.
+ */
+typedef struct BlkCreateOption {
+    /**
+     * Name of the option.
+     */
+    const char *name;
+    /**
+     * Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
+     * k, M, G, T (powers of 1024).
+     */
+    const char *kind;
+    /**
+     * One line for a person.
+     */
+    const char *help;
+} BlkCreateOption;
+
+/**
+ * Where one member of a struct lies, as the library was compiled. A host compares this with its own offsetof
+ * and sizeof to make sure that both were built from the same header. Lists end with a NULL name.
+ */
+typedef struct BlkLayout {
+    /**
+     * "Struct.member", or "Struct" for a whole struct.
+     */
+    const char *name;
+    /**
+     * offsetof(Struct, member); 0 for a whole struct.
+     */
+    size_t offset;
+    /**
+     * sizeof the member, or of the whole struct.
+     */
+    size_t size;
+} BlkLayout;
+
+/**
+ * One image as the host holds it, the counterpart of the seed's BlockDriverState. The host allocates it and keeps it
+ * in place from open to close.
+ */
+typedef struct BlkState {
+    /**
+     * sizeof(BlkState).
+     */
+    size_t struct_size;
+    /**
+     * The driver it is opened with. For the host's own use; the library does not read it.
+     */
+    const struct BlkDriver *drv;
+    /**
+     * `drv->instance_size` zeroed bytes, aligned to 8, allocated by the host. The library keeps its state of the image there from
+     * open to close, and leaves it zeroed after close and after a failed open.
+     */
+    void *opaque;
+    /**
+     * For the host's own use; the library does not read it.
+     */
+    void *host_data;
+} BlkState;
+
+/**
+ * A name and its value, both NUL-terminated text. Frozen: it will never grow. Lists end with a NULL name.
+ * The seed's counterpart is QEMUOptionParameter.
+ */
+typedef struct BlkOption {
+    /**
+     * Name of the option, NULL at the end of a list.
+     */
+    const char *name;
+    /**
+     * Its value as text; NULL is -EINVAL.
+     */
+    const char *value;
+} BlkOption;
+
+/**
+ * Why a call failed. The host allocates it and sets struct_size; the rest is written on failure only.
+ */
+typedef struct BlkError {
+    /**
+     * sizeof(BlkError), set by the host before the call. A shorter one than this is -EINVAL.
+     */
+    size_t struct_size;
+    /**
+     * The errno as a positive number, the same as the returned one.
+     */
+    int error;
+    /**
+     * One of BLK_STAGE_*.
+     */
+    int stage;
+    /**
+     * A sentence for a person, naming image, volume and server; NUL-terminated, cut to fit.
+     */
+    char message[1024];
+} BlkError;
+
+/**
+ * Called once for each accepted request, on the thread that drains the image's completion fd.
+ * `ret` is 0 on success and -errno on failure. `opaque` is the one given with the request.
+ */
+typedef void (*BlkCompletionFunc)(void *opaque, int ret);
+
+/**
+ * A driver: one of the four protocols. Static, never changes, lives until the process ends. The names of the slots are the seed's
+ * without their `bdrv_`.
+ */
+typedef struct BlkDriver {
+    /**
+     * sizeof(BlkDriver) of the library. A host must not read slots beyond it.
+     */
+    size_t struct_size;
+    /**
+     * BLK_ABI_VERSION of the library.
+     */
+    uint32_t abi_version;
+    /**
+     * 1: an image is named by a URI (option `filename`).
+     */
+    int needs_filename;
+    /**
+     * "gluster" for all four.
+     */
+    const char *format_name;
+    /**
+     * "gluster", "gluster+tcp", "gluster+unix" or "gluster+rdma": the scheme of the URIs that it opens. A driver opens only its own scheme.
+     */
+    const char *protocol_name;
+    /**
+     * Version of the library, such as "1.0.0".
+     */
+    const char *library_version;
+    /**
+     * Bytes that the host allocates, zeroed, behind BlkState.opaque.
+     */
+    size_t instance_size;
+    /**
+     * What `create` understands.
+     */
+    const struct BlkCreateOption *create_options;
+    /**
+     * Layout of every struct of this header.
+     */
+    const struct BlkLayout *layout;
+    /**
+     * Opens an image.
+     *
+     * Options: `filename` (mandatory), the URI gluster[+transport]://[server[:port]]/volume/path[?socket=...] ·
+     * `write-cache` on|off, whether Gluster's write-behind may acknowledge writes from memory (default: off with
+     * BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1 to 3600, default 30.
+     *
+     * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the completion fd was given to set_fd_handler.
+     * 0, or: -EINVAL bad argument, option or URI (the message holds the usage) · -EBUSY already open · -ENOENT no such image
+     * or volume · -ENOTCONN no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
+     * Seed: qemu_gluster_open.
+     */
+    int (*open)(struct BlkState *bs,
+                const struct BlkOption *options,
+                uint32_t flags,
+                struct BlkError *error);
+    /**
+     * Closes an image: waits for what is in flight and calls its callbacks, removes the fd handler, closes the image and
+     * lets go of the connection without waiting for it. It does not flush: flush before it. Closing a closed image does nothing but a report.
+     * Seed: qemu_gluster_close.
+     */
+    void (*close)(struct BlkState *bs);
+    /**
+     * Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for open. `options`: those of
+     * create_options and the ones of open that shape the connection; NULL is an empty list. `size` is rounded up to a multiple of
+     * BLK_SECTOR_SIZE. When the size cannot be set, an image that did not exist before is removed again.
+     * Seed: qemu_gluster_create.
+     */
+    int (*create)(const char *filename, const struct BlkOption *options, struct BlkError *error);
+    /**
+     * Length of the image in bytes, or -errno. Counts every acknowledged write. Seed: qemu_gluster_getlength.
+     */
+    int64_t (*getlength)(struct BlkState *bs);
+    /**
+     * Bytes that the image occupies on one replica, or -errno. Seed: qemu_gluster_allocated_file_size.
+     */
+    int64_t (*get_allocated_file_size)(struct BlkState *bs);
+    /**
+     * Sets the length in bytes; new bytes read as zero. Seed: qemu_gluster_truncate.
+     */
+    int (*truncate)(struct BlkState *bs, int64_t length, struct BlkError *error);
+    /**
+     * Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly that many bytes; the array may be
+     * freed after the call, the buffers belong to the library until the callback. What lies past the end reads as zero.
+     * Seed: qemu_gluster_aio_readv.
+     */
+    BlkAiocb *(*aio_readv)(struct BlkState *bs,
+                           int64_t sector_num,
+                           const struct iovec *iov,
+                           int iovcnt,
+                           int nb_sectors,
+                           BlkCompletionFunc cb,
+                           void *opaque);
+    /**
+     * Writes nb_sectors sectors; grows the image when it ends past the end. Buffers as for aio_readv.
+     * A write that transfers less than asked is -EIO. Seed: qemu_gluster_aio_writev.
+     */
+    BlkAiocb *(*aio_writev)(struct BlkState *bs,
+                            int64_t sector_num,
+                            const struct iovec *iov,
+                            int iovcnt,
+                            int nb_sectors,
+                            BlkCompletionFunc cb,
+                            void *opaque);
+    /**
+     * Puts every write whose callback came before this call on stable storage. 0 means that all of them are there. After a failure
+     * the image stays open and the flush may be tried again. Seed: qemu_gluster_aio_flush.
+     */
+    BlkAiocb *(*aio_flush)(struct BlkState *bs, BlkCompletionFunc cb, void *opaque);
+    /**
+     * Gives the space of whole sectors back; they read as zero afterwards. Never grows the image. Seed: qemu_gluster_aio_discard.
+     */
+    BlkAiocb *(*aio_discard)(struct BlkState *bs,
+                             int64_t sector_num,
+                             int nb_sectors,
+                             BlkCompletionFunc cb,
+                             void *opaque);
+    /**
+     * Waits until this one request is done, then calls its callback, and no other's. Its result is the request's own: what was sent to the
+     * bricks cannot be taken back. Does nothing for a handle that is no longer valid, or from inside that request's own callback.
+     * Seed: qemu_gluster_aio_cancel.
+     */
+    void (*aio_cancel)(BlkAiocb *acb);
+    /**
+     * 0: a new image may not read as zero, since a volume can sit on a block device. Seed: qemu_gluster_has_zero_init.
+     */
+    int (*has_zero_init)(struct BlkState *bs);
+    /**
+     * aio_readv in bytes, of any offset and length. `flags` is 0.
+     */
+    BlkAiocb *(*aio_preadv)(struct BlkState *bs,
+                            int64_t offset,
+                            int64_t bytes,
+                            const struct iovec *iov,
+                            int iovcnt,
+                            uint32_t flags,
+                            BlkCompletionFunc cb,
+                            void *opaque);
+    /**
+     * aio_writev in bytes, of any offset and length. `flags` is 0.
+     */
+    BlkAiocb *(*aio_pwritev)(struct BlkState *bs,
+                             int64_t offset,
+                             int64_t bytes,
+                             const struct iovec *iov,
+                             int iovcnt,
+                             uint32_t flags,
+                             BlkCompletionFunc cb,
+                             void *opaque);
+    /**
+     * aio_discard in bytes. The parts of blocks at both ends read as zero too.
+     */
+    BlkAiocb *(*aio_pdiscard)(struct BlkState *bs,
+                              int64_t offset,
+                              int64_t bytes,
+                              BlkCompletionFunc cb,
+                              void *opaque);
+    /**
+     * Asks for a request to end early and returns at once; its callback comes as always. libgfapi cannot abort, so today this only asks.
+     */
+    void (*aio_cancel_async)(BlkAiocb *acb);
+    /**
+     * Waits until no request of this image is in flight, calling their callbacks. 0 or -errno.
+     */
+    int (*drain)(struct BlkState *bs);
+    /**
+     * The fd that is readable while a callback waits to be called, or -errno. It belongs to the library.
+     */
+    int (*get_completion_fd)(struct BlkState *bs);
+    /**
+     * Calls the callbacks of all requests that are done, without waiting. Their number, or -errno.
+     */
+    int (*dispatch)(struct BlkState *bs);
+    /**
+     * Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen, say). 0, or -EBUSY while images are open.
+     */
+    int (*release)(void);
+} BlkDriver;
+
+/**
+ * What the host calls when a completion fd is readable, with the `arg` that came with it.
+ * Calling it once too often, or after the image was closed, does nothing.
+ */
+typedef void (*BlkFdHandler)(void *arg);
+
+/**
+ * What the host offers. Copied by blkgluster_init. A struct_size larger than the library knows is accepted, since what the
+ * host offers beyond that is simply not used.
+ */
+typedef struct BlkHost {
+    /**
+     * sizeof(BlkHost).
+     */
+    size_t struct_size;
+    /**
+     * BLK_ABI_VERSION.
+     */
+    uint32_t abi_version;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Handed back in each call below.
+     */
+    void *opaque;
+    /**
+     * Mandatory. Called four times by blkgluster_init, in the seed's order: gluster+rdma, gluster+unix, gluster+tcp, gluster.
+     * A negative return ends blkgluster_init with that value. The seed's bdrv_register.
+     */
+    int (*register_driver)(void *opaque, const struct BlkDriver *drv);
+    /**
+     * Optional. Called by open: poll `fd` for reading and call `on_readable(arg)` on the polling thread whenever it is readable
+     * (level-triggered). Called by close with a NULL handler: forget `fd`, which is closed next.
+     * `bs` is the image, for hosts with several poll loops. 0, or -errno, which makes open fail. The seed's
+     * qemu_aio_set_fd_handler. Without it the host polls get_completion_fd itself and calls dispatch.
+     */
+    int (*set_fd_handler)(void *opaque,
+                          struct BlkState *bs,
+                          int fd,
+                          BlkFdHandler on_readable,
+                          void *arg);
+    /**
+     * Optional. A sentence for the host's log; `level` is one of BLK_REPORT_*. Any thread. The text is valid during the call only.
+     * Without it the library writes to stderr. The seed's error_report.
+     */
+    void (*report)(void *opaque, int level, const char *message);
+} BlkHost;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Registers the four drivers with the host.
+ *
+ * Call it once, before anything else, on any thread. `host` is copied. Each driver is handed to `host->register_driver`, in the seed's order:
+ * gluster+rdma, gluster+unix, gluster+tcp, gluster.
+ *
+ * 0, or: -EINVAL `host` is NULL, shorter than this header's BlkHost, of an unknown version, or lacks register_driver · -EALREADY a host is
+ * registered already, this one or another (one process has one; see `release`) · the negative value that register_driver returned.
+ *
+ * # Safety
+ * `host` is NULL or points to a BlkHost whose struct_size is true and whose functions may be called until `release`.
+ */
+int blkgluster_init(const struct BlkHost *host);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* BLKGLUSTER_H */

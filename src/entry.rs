@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `blkgluster_init` and the four static tables; each slot checks its C arguments and hands over to the safe core.
+
+mod host;
+mod input;
+mod layout;
+
+use crate::abi::*;
+use crate::error::{Error, Result};
+use crate::guard;
+use crate::image::{self, Image, ImageId, PollLoop};
+use crate::options::{CreateOptions, OpenOptions};
+use crate::request::{Ask, Buffers, Callback, Kind};
+use libc::iovec;
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::Arc;
+
+/// Registers the four drivers with the host.
+///
+/// Call it once, before anything else, on any thread. `host` is copied. Each driver is handed to `host->register_driver`, in the seed's order:
+/// gluster+rdma, gluster+unix, gluster+tcp, gluster.
+///
+/// 0, or: -EINVAL `host` is NULL, shorter than this header's BlkHost, of an unknown version, or lacks register_driver · -EALREADY a host is
+/// registered already, this one or another (one process has one; see `release`) · the negative value that register_driver returned.
+///
+/// # Safety
+/// `host` is NULL or points to a BlkHost whose struct_size is true and whose functions may be called until `release`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn blkgluster_init(host: *const BlkHost) -> c_int {
+    // SAFETY: passed on.
+    unsafe { host::init(host, [&RDMA, &UNIX, &TCP, &PLAIN]) }
+}
+
+macro_rules! driver {
+    ($protocol:literal) => {{
+        /// The slots that need to know which protocol they were called for.
+        mod slots {
+            use super::*;
+
+            pub unsafe extern "C" fn open(
+                bs: *mut BlkState,
+                options: *const BlkOption,
+                flags: u32,
+                error: *mut BlkError,
+            ) -> c_int {
+                // SAFETY: passed on.
+                unsafe { super::open($protocol, bs, options, flags, error) }
+            }
+
+            pub unsafe extern "C" fn create(
+                filename: *const c_char,
+                options: *const BlkOption,
+                error: *mut BlkError,
+            ) -> c_int {
+                // SAFETY: passed on.
+                unsafe { super::create($protocol, filename, options, error) }
+            }
+        }
+        BlkDriver {
+            struct_size: size_of::<BlkDriver>(),
+            abi_version: BLK_ABI_VERSION,
+            needs_filename: 1,
+            format_name: c"gluster".as_ptr(),
+            protocol_name: concat!($protocol, "\0").as_ptr().cast(),
+            library_version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
+            instance_size: size_of::<input::Cell>(),
+            create_options: CREATE_OPTIONS.0.as_ptr(),
+            layout: layout::TABLE.0.as_ptr(),
+            open: Some(slots::open),
+            close: Some(close),
+            create: Some(slots::create),
+            getlength: Some(getlength),
+            get_allocated_file_size: Some(get_allocated_file_size),
+            truncate: Some(truncate),
+            aio_readv: Some(aio_readv),
+            aio_writev: Some(aio_writev),
+            aio_flush: Some(aio_flush),
+            aio_discard: Some(aio_discard),
+            aio_cancel: Some(aio_cancel),
+            has_zero_init: Some(has_zero_init),
+            aio_preadv: Some(aio_preadv),
+            aio_pwritev: Some(aio_pwritev),
+            aio_pdiscard: Some(aio_pdiscard),
+            aio_cancel_async: Some(aio_cancel_async),
+            drain: Some(drain),
+            get_completion_fd: Some(get_completion_fd),
+            dispatch: Some(dispatch),
+            release: Some(host::release),
+        }
+    }};
+}
+
+/// A table whose pointers all lead to static, immutable data.
+struct Static<T>(T);
+// SAFETY: nothing behind it changes.
+unsafe impl<T> Sync for Static<T> {}
+
+// SAFETY: a BlkDriver holds functions and pointers to static, immutable data only.
+unsafe impl Sync for BlkDriver {}
+
+static RDMA: BlkDriver = driver!("gluster+rdma");
+static UNIX: BlkDriver = driver!("gluster+unix");
+static TCP: BlkDriver = driver!("gluster+tcp");
+static PLAIN: BlkDriver = driver!("gluster");
+
+static CREATE_OPTIONS: Static<[BlkCreateOption; 2]> = Static([
+    BlkCreateOption {
+        name: c"size".as_ptr(),
+        kind: c"size".as_ptr(),
+        help: c"Virtual disk size".as_ptr(),
+    },
+    BlkCreateOption {
+        name: std::ptr::null(),
+        kind: std::ptr::null(),
+        help: std::ptr::null(),
+    },
+]);
+
+unsafe fn open(
+    protocol: &'static str,
+    bs: *mut BlkState,
+    options: *const BlkOption,
+    flags: u32,
+    error: *mut BlkError,
+) -> c_int {
+    let body = || {
+        let host = host::current()?;
+        // SAFETY: the host's promises of the header, here and below.
+        let cell = unsafe { input::cell(bs)? };
+        if options.is_null() {
+            return Err(Error::invalid(
+                "options is NULL; open needs at least 'filename'",
+            ));
+        }
+        // SAFETY: as above.
+        let pairs = unsafe { input::options(options)? };
+        let unknown = flags & !(BLK_O_RDWR | BLK_O_NOCACHE);
+        if unknown != 0 {
+            return Err(Error::invalid(format!(
+                "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE"
+            )));
+        }
+        let parsed = OpenOptions::parse(
+            protocol,
+            &pairs,
+            flags & BLK_O_RDWR != 0,
+            flags & BLK_O_NOCACHE != 0,
+        )?;
+        cell.occupy(|| Image::open(parsed, Box::new(host::Loop::new(host, bs))))?;
+        Ok(0)
+    };
+    // SAFETY: the host's promise.
+    unsafe { guard::status(error, body) }
+}
+
+unsafe fn create(
+    protocol: &'static str,
+    filename: *const c_char,
+    options: *const BlkOption,
+    error: *mut BlkError,
+) -> c_int {
+    let body = || {
+        host::current()?;
+        // SAFETY: the host's promises of the header.
+        let filename = unsafe { input::text(filename, "filename")? };
+        // SAFETY: as above.
+        let pairs = unsafe { input::options(options)? };
+        Image::create(&CreateOptions::parse(protocol, filename, &pairs)?)?;
+        Ok(0)
+    };
+    // SAFETY: the host's promise.
+    unsafe { guard::status(error, body) }
+}
+
+unsafe extern "C" fn close(bs: *mut BlkState) {
+    guard::nothing(|| {
+        // SAFETY: the host's promise.
+        let cell = unsafe { input::cell(bs)? };
+        let image = cell.image()?;
+        let was_open = image.close();
+        cell.vacate(&image);
+        if was_open {
+            Ok(())
+        } else {
+            Err(input::not_open())
+        }
+    });
+}
+
+/// The image behind `bs`.
+///
+/// # Safety
+/// The host's promises of the header.
+unsafe fn image_of(bs: *mut BlkState) -> Result<Arc<Image>> {
+    // SAFETY: the caller's.
+    unsafe { input::cell(bs)?.image() }
+}
+
+unsafe extern "C" fn getlength(bs: *mut BlkState) -> i64 {
+    // SAFETY: the host's promise.
+    guard::number(|| unsafe { image_of(bs) }?.length())
+}
+
+unsafe extern "C" fn get_allocated_file_size(bs: *mut BlkState) -> i64 {
+    // SAFETY: the host's promise.
+    guard::number(|| unsafe { image_of(bs) }?.allocated())
+}
+
+unsafe extern "C" fn truncate(bs: *mut BlkState, length: i64, error: *mut BlkError) -> c_int {
+    // SAFETY: the host's promise.
+    let body = || unsafe { image_of(bs) }?.truncate(length).map(|()| 0);
+    // SAFETY: as above.
+    unsafe { guard::status(error, body) }
+}
+
+unsafe extern "C" fn aio_readv(
+    bs: *mut BlkState,
+    sector_num: i64,
+    iov: *const iovec,
+    iovcnt: c_int,
+    nb_sectors: c_int,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    let range = image::sectors(sector_num, nb_sectors);
+    // SAFETY: the host's promise.
+    unsafe { transfer(bs, Kind::Read, range, iov, iovcnt, 0, cb, opaque) }
+}
+
+unsafe extern "C" fn aio_writev(
+    bs: *mut BlkState,
+    sector_num: i64,
+    iov: *const iovec,
+    iovcnt: c_int,
+    nb_sectors: c_int,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    let range = image::sectors(sector_num, nb_sectors);
+    // SAFETY: the host's promise.
+    unsafe { transfer(bs, Kind::Write, range, iov, iovcnt, 0, cb, opaque) }
+}
+
+unsafe extern "C" fn aio_preadv(
+    bs: *mut BlkState,
+    offset: i64,
+    bytes: i64,
+    iov: *const iovec,
+    iovcnt: c_int,
+    flags: u32,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    // SAFETY: the host's promise.
+    unsafe {
+        transfer(
+            bs,
+            Kind::Read,
+            Ok((offset, bytes)),
+            iov,
+            iovcnt,
+            flags,
+            cb,
+            opaque,
+        )
+    }
+}
+
+unsafe extern "C" fn aio_pwritev(
+    bs: *mut BlkState,
+    offset: i64,
+    bytes: i64,
+    iov: *const iovec,
+    iovcnt: c_int,
+    flags: u32,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    // SAFETY: the host's promise.
+    unsafe {
+        transfer(
+            bs,
+            Kind::Write,
+            Ok((offset, bytes)),
+            iov,
+            iovcnt,
+            flags,
+            cb,
+            opaque,
+        )
+    }
+}
+
+/// All four reads and writes. `range` is (offset, length).
+#[allow(clippy::too_many_arguments, reason = "the C slots' arguments")]
+unsafe fn transfer(
+    bs: *mut BlkState,
+    kind: Kind,
+    range: Result<(i64, i64)>,
+    iov: *const iovec,
+    iovcnt: c_int,
+    flags: u32,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    guard::handle(|| {
+        if flags != 0 {
+            return Err(Error::invalid(format!(
+                "request flags {flags:#x} are unknown; there are none yet"
+            )));
+        }
+        // SAFETY: the host's promises: the elements are valid, and so are the buffers until the callback.
+        unsafe {
+            let buffers = Buffers::new(input::elements(iov, iovcnt)?);
+            submit(bs, kind, range?, buffers, cb, opaque)
+        }
+    })
+}
+
+/// # Safety
+/// The host's promises of the header.
+unsafe fn submit(
+    bs: *mut BlkState,
+    kind: Kind,
+    (offset, length): (i64, i64),
+    buffers: Buffers<'_>,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> Result<*mut BlkAiocb> {
+    // SAFETY: the caller's.
+    let image = unsafe { image_of(bs)? };
+    let function = cb.ok_or_else(|| Error::invalid("the callback is NULL"))?;
+    let handle = image.submit(Ask {
+        kind,
+        offset,
+        length,
+        buffers,
+        through: false,
+        // SAFETY: the host's promise of the header.
+        callback: unsafe { Callback::new(function, opaque) },
+    })?;
+    Ok(std::ptr::without_provenance_mut(
+        image.id().pack(handle) as usize
+    ))
+}
+
+unsafe extern "C" fn aio_flush(
+    bs: *mut BlkState,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    // SAFETY: the host's promise.
+    guard::handle(|| unsafe { submit(bs, Kind::Flush, (0, 0), Buffers::NONE, cb, opaque) })
+}
+
+unsafe extern "C" fn aio_discard(
+    bs: *mut BlkState,
+    sector_num: i64,
+    nb_sectors: c_int,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    guard::handle(|| {
+        let range = image::sectors(sector_num, nb_sectors)?;
+        // SAFETY: the host's promise.
+        unsafe { submit(bs, Kind::Discard, range, Buffers::NONE, cb, opaque) }
+    })
+}
+
+unsafe extern "C" fn aio_pdiscard(
+    bs: *mut BlkState,
+    offset: i64,
+    bytes: i64,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    // SAFETY: the host's promise.
+    guard::handle(|| unsafe {
+        submit(
+            bs,
+            Kind::Discard,
+            (offset, bytes),
+            Buffers::NONE,
+            cb,
+            opaque,
+        )
+    })
+}
+
+unsafe extern "C" fn aio_cancel(acb: *mut BlkAiocb) {
+    guard::nothing(|| {
+        image::cancel(acb.addr() as u64);
+        Ok(())
+    });
+}
+
+unsafe extern "C" fn aio_cancel_async(_acb: *mut BlkAiocb) {
+    // Nothing can be asked of libgfapi; the callback comes as always.
+}
+
+unsafe extern "C" fn has_zero_init(_bs: *mut BlkState) -> c_int {
+    0
+}
+
+unsafe extern "C" fn drain(bs: *mut BlkState) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promise.
+        unsafe { image_of(bs) }?.drain();
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn get_completion_fd(bs: *mut BlkState) -> c_int {
+    // SAFETY: the host's promise.
+    guard::small(|| Ok(unsafe { image_of(bs) }?.completion_fd()))
+}
+
+unsafe extern "C" fn dispatch(bs: *mut BlkState) -> c_int {
+    // SAFETY: the host's promise.
+    guard::small(|| Ok(unsafe { image_of(bs) }?.dispatch() as c_int))
+}

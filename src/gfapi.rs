@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The only code that calls libgfapi.
+//!
+//! It keeps the rules that cost data or the host when broken:
+//! 1. No `glfs_*` call is made from a completion callback: after a graph switch the network thread would wait
+//!    for itself. [`Completion::complete`] must not call back into this module.
+//! 2. A file is drained before it is closed, since libgfapi drops later completions ([`File::close`]'s contract).
+//! 3. Write-behind is in pass-through, or keeps what a failed fsync could not write ([`ConnectSpec::write_cache`]).
+//! 4. `glfs_copy_file_range` is never used: it sends source offset 0.
+//! 5. `glfs_lseek` is never used on a file with requests in flight: its result travels through the fd's offset.
+//!    The length comes from `fstat`, which write-behind answers after the writes that it acknowledged.
+//! 6. One client event thread: `glfs_fini` crashes with more.
+//!
+//! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while connecting.
+
+mod sys;
+mod thread;
+
+pub use thread::spawn_quietly;
+
+use crate::error::Errno;
+use libc::iovec;
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+/// Result with the errno of a failed call.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// libgfapi's GF_LOG_ERROR.
+const LOG_ERROR: c_int = 4;
+
+fn last_errno(fallback: i32) -> Errno {
+    // SAFETY: __errno_location has no preconditions.
+    Errno::new(unsafe { *libc::__errno_location() }, fallback)
+}
+
+/// errno is only written by failing calls; without this a failure that leaves it alone would report an older one.
+fn clear_errno() {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = 0 }
+}
+
+/// `Err` with the errno just set when `ret` is negative.
+fn check(ret: impl Into<i64>, fallback: i32) -> Result<i64> {
+    let ret = ret.into();
+    if ret < 0 {
+        Err(last_errno(fallback))
+    } else {
+        Ok(ret)
+    }
+}
+
+/// A server as libgfapi takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerSpec {
+    /// "tcp" or "unix".
+    pub transport: &'static CStr,
+    /// Host name, address, or path of the socket.
+    pub host: CString,
+    /// 0 for a socket.
+    pub port: u16,
+}
+
+/// All that shapes a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectSpec {
+    /// Name of the volume.
+    pub volume: CString,
+    /// Asked in this order for the volume's description.
+    pub servers: Vec<ServerSpec>,
+    /// Whether write-behind may acknowledge writes from memory.
+    pub write_cache: bool,
+}
+
+impl ConnectSpec {
+    /// Client options, as (translator name pattern, key, value). They count only when set before glfs_init.
+    fn xlator_options(&self) -> Vec<(&CStr, &CStr, &CStr)> {
+        let mut options = vec![
+            // Each of these costs a thread hop or CPU per request and holds nothing that a disk image needs.
+            (c"*-io-threads", c"pass-through", c"true"),
+            (c"*-md-cache", c"pass-through", c"true"),
+            (c"*-read-ahead", c"pass-through", c"true"),
+            (c"*-io-cache", c"pass-through", c"true"),
+            // Without it, a failed open shows only at the first I/O.
+            (c"*-open-behind", c"pass-through", c"true"),
+            // quick-read knows no pass-through.
+            (c"*-quick-read", c"max-file-size", c"0"),
+            (c"*-client-*", c"event-threads", c"1"),
+            // The description of the volume gives its top translator a level of its own.
+            (self.volume.as_c_str(), c"log-level", c"ERROR"),
+        ];
+        options.push(if self.write_cache {
+            // By default a failed fsync drops the acknowledged writes that it could not write.
+            (c"*-write-behind", c"resync-failed-syncs-after-fsync", c"on")
+        } else {
+            (c"*-write-behind", c"pass-through", c"true")
+        });
+        options
+    }
+}
+
+/// A connected volume.
+pub struct Connection(NonNull<sys::glfs>);
+
+// SAFETY: libgfapi allows calls on one glfs_t from any thread at once.
+unsafe impl Send for Connection {}
+// SAFETY: as above.
+unsafe impl Sync for Connection {}
+
+impl Connection {
+    /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever for a server that accepts
+    /// and never answers), so it runs on a thread that nobody has to wait for. Gluster's threads inherit the signal mask of
+    /// the calling thread.
+    ///
+    /// A failure can leave a half-made connection, whose disposal takes as long as that of a whole one; it is returned
+    /// for the caller to dispose of.
+    pub fn connect(
+        spec: &ConnectSpec,
+    ) -> std::result::Result<Connection, (Errno, Option<Connection>)> {
+        clear_errno();
+        // SAFETY: the name is NUL-terminated and copied.
+        let raw = unsafe { sys::glfs_new(spec.volume.as_ptr()) };
+        let Some(raw) = NonNull::new(raw) else {
+            return Err((last_errno(libc::ENOMEM), None));
+        };
+        let connection = Connection(raw);
+        match connection.configure_and_init(spec) {
+            Ok(()) => Ok(connection),
+            Err(errno) => Err((errno, Some(connection))),
+        }
+    }
+
+    fn configure_and_init(&self, spec: &ConnectSpec) -> Result<()> {
+        let fs = self.0.as_ptr();
+        for server in &spec.servers {
+            clear_errno();
+            // SAFETY: `fs` is live; the strings are NUL-terminated and copied.
+            let ret = unsafe {
+                sys::glfs_set_volfile_server(
+                    fs,
+                    server.transport.as_ptr(),
+                    server.host.as_ptr(),
+                    server.port.into(),
+                )
+            };
+            check(ret, libc::EINVAL)?;
+        }
+        clear_errno();
+        // SAFETY: as above.
+        let ret = unsafe { sys::glfs_set_logging(fs, c"/dev/null".as_ptr(), LOG_ERROR) };
+        check(ret, libc::EINVAL)?;
+        for (pattern, key, value) in spec.xlator_options() {
+            clear_errno();
+            // SAFETY: as above.
+            let ret = unsafe {
+                sys::glfs_set_xlator_option(fs, pattern.as_ptr(), key.as_ptr(), value.as_ptr())
+            };
+            check(ret, libc::EINVAL)?;
+        }
+        clear_errno();
+        // SAFETY: `fs` is live and was not initialised before.
+        let ret = unsafe { sys::glfs_init(fs) };
+        // Positive values are failures too.
+        if ret == 0 {
+            Ok(())
+        } else {
+            Err(last_errno(libc::EINVAL))
+        }
+    }
+
+    /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of the host.
+    pub fn dispose(self) {
+        // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
+        unsafe { sys::glfs_fini(self.0.as_ptr()) };
+    }
+
+    /// Removes a file.
+    pub fn unlink(&self, path: &CStr) -> Result<()> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the connection is live; the path is NUL-terminated.
+        check(
+            unsafe { sys::glfs_unlink(self.0.as_ptr(), path.as_ptr()) },
+            libc::EIO,
+        )?;
+        Ok(())
+    }
+}
+
+/// What the driver needs of a stat.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Length in bytes.
+    pub size: i64,
+    /// Bytes occupied.
+    pub allocated: i64,
+    /// S_IFMT bits.
+    pub kind: libc::mode_t,
+}
+
+/// An open file. The connection that it was opened on must outlive it: its holder keeps both. Dropping it closes it, with no
+/// request in flight (rule 2), and hides the error.
+pub struct File(NonNull<sys::glfs_fd>);
+
+// SAFETY: libgfapi allows calls on one glfs_fd_t from any thread at once.
+unsafe impl Send for File {}
+// SAFETY: as above.
+unsafe impl Sync for File {}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the file is live and goes with `self`.
+        unsafe { sys::glfs_close(self.0.as_ptr()) };
+    }
+}
+
+impl File {
+    /// Opens an existing file with the `O_*` flags.
+    pub fn open(connection: &Connection, path: &CStr, flags: c_int) -> Result<File> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the connection is live; the path is NUL-terminated.
+        let raw = unsafe { sys::glfs_open(connection.0.as_ptr(), path.as_ptr(), flags) };
+        NonNull::new(raw)
+            .map(File)
+            .ok_or_else(|| last_errno(libc::EIO))
+    }
+
+    /// Creates a file, readable and writable by its owner.
+    pub fn create(connection: &Connection, path: &CStr, flags: c_int) -> Result<File> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the connection is live; the path is NUL-terminated.
+        let raw = unsafe {
+            sys::glfs_creat(
+                connection.0.as_ptr(),
+                path.as_ptr(),
+                flags,
+                libc::S_IRUSR | libc::S_IWUSR,
+            )
+        };
+        NonNull::new(raw)
+            .map(File)
+            .ok_or_else(|| last_errno(libc::EIO))
+    }
+
+    /// Closes it. No request may be in flight: its completion would be lost.
+    pub fn close(self) -> Result<()> {
+        let file = ManuallyDrop::new(self);
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live and given up here.
+        check(unsafe { sys::glfs_close(file.0.as_ptr()) }, libc::EIO)?;
+        Ok(())
+    }
+
+    /// Length, space and kind. Waits for acknowledged writes that write-behind still holds.
+    pub fn stat(&self) -> Result<Stat> {
+        use_process_identity();
+        let mut stat = MaybeUninit::<libc::stat>::zeroed();
+        clear_errno();
+        // SAFETY: the file is live and `stat` has room.
+        check(
+            unsafe { sys::glfs_fstat(self.0.as_ptr(), stat.as_mut_ptr()) },
+            libc::EIO,
+        )?;
+        // SAFETY: zeroed is a valid stat, and the call has filled it.
+        let stat = unsafe { stat.assume_init() };
+        Ok(Stat {
+            size: stat.st_size,
+            allocated: stat.st_blocks.saturating_mul(512),
+            kind: stat.st_mode & libc::S_IFMT,
+        })
+    }
+
+    /// Sets the length.
+    pub fn truncate(&self, length: i64) -> Result<()> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live; both stats may be null.
+        let ret = unsafe {
+            sys::glfs_ftruncate(
+                self.0.as_ptr(),
+                length,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
+        check(ret, libc::EIO)?;
+        Ok(())
+    }
+
+    /// Submits one operation. `Ok`: `C::complete` will be called once with `cookie`, on any thread, perhaps before this
+    /// returns. `Err`: it never will.
+    ///
+    /// # Safety
+    /// `cookie` satisfies `C`'s contract until the completion, and so do the buffers of a read. The elements of `Op`'s iovecs are
+    /// valid for their lengths.
+    pub unsafe fn submit<C: Completion>(&self, op: Op<'_>, cookie: *mut c_void) -> Result<()> {
+        use_process_identity();
+        let fd = self.0.as_ptr();
+        let done = Some(on_completion::<C> as unsafe extern "C" fn(_, _, _, _, _));
+        clear_errno();
+        // SAFETY: the file is live; iovec arrays are copied by libgfapi, what they point to is the caller's promise.
+        let ret = unsafe {
+            match op {
+                Op::Read { iov, offset } => sys::glfs_preadv_async(
+                    fd,
+                    iov.as_ptr(),
+                    iov.len() as c_int,
+                    offset,
+                    0,
+                    done,
+                    cookie,
+                ),
+                Op::Write {
+                    iov,
+                    offset,
+                    through,
+                } => {
+                    let flags = if through { libc::O_DSYNC } else { 0 };
+                    sys::glfs_pwritev_async(
+                        fd,
+                        iov.as_ptr(),
+                        iov.len() as c_int,
+                        offset,
+                        flags,
+                        done,
+                        cookie,
+                    )
+                }
+                Op::Flush => sys::glfs_fsync_async(fd, done, cookie),
+                Op::Discard { offset, length } => {
+                    sys::glfs_discard_async(fd, offset, length as usize, done, cookie)
+                }
+            }
+        };
+        check(ret, libc::EIO)?;
+        Ok(())
+    }
+}
+
+/// One call to libgfapi.
+pub enum Op<'a> {
+    /// Into the buffers, from the offset on.
+    Read { iov: &'a [iovec], offset: i64 },
+    /// From the buffers, to the offset on; `through` asks write-behind and the brick to hold nothing back.
+    Write {
+        iov: &'a [iovec],
+        offset: i64,
+        through: bool,
+    },
+    /// What was acknowledged, onto stable storage.
+    Flush,
+    /// Gives space back.
+    Discard { offset: i64, length: i64 },
+}
+
+/// Receiver of completions.
+pub trait Completion {
+    /// An operation has ended with a number of bytes or an errno. Runs on a thread of Gluster's or inside `submit`; must neither block nor
+    /// call into this module.
+    ///
+    /// # Safety
+    /// `cookie` is the one given to [`File::submit`], and this is its only completion.
+    unsafe fn complete(cookie: *mut c_void, result: Result<u64>);
+
+    /// `complete` panicked; the operation must end all the same.
+    ///
+    /// # Safety
+    /// As for `complete`.
+    unsafe fn complete_after_panic(cookie: *mut c_void);
+}
+
+unsafe extern "C" fn on_completion<C: Completion>(
+    _fd: *mut sys::glfs_fd,
+    ret: isize,
+    _prestat: *mut sys::glfs_stat,
+    _poststat: *mut sys::glfs_stat,
+    cookie: *mut c_void,
+) {
+    // First of all: any libc call would overwrite it. On success it is garbage.
+    let errno = last_errno(libc::EIO);
+    let result = if ret < 0 { Err(errno) } else { Ok(ret as u64) };
+    // SAFETY: libgfapi hands back the cookie of `submit`, once.
+    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { C::complete(cookie, result) }));
+    if outcome.is_err() {
+        // SAFETY: as above. A second panic has no good end: the process aborts at this extern "C" boundary.
+        unsafe { C::complete_after_panic(cookie) };
+    }
+}
+
+/// Fixes the identity that this thread's calls carry to the bricks. Otherwise libgfapi asks the kernel for it, four system calls per request.
+fn use_process_identity() {
+    thread_local!(static FIXED: Cell<bool> = const { Cell::new(false) });
+    if FIXED.replace(true) {
+        return;
+    }
+    // SAFETY: getters of the process's identity; `groups` has room for as many as the kernel said. A failure leaves libgfapi asking the kernel.
+    unsafe {
+        let mut groups: Vec<libc::gid_t> = Vec::new();
+        let count = libc::getgroups(0, std::ptr::null_mut());
+        if count > 0 {
+            groups.resize(count as usize, 0);
+            let filled = libc::getgroups(count, groups.as_mut_ptr());
+            groups.truncate(filled.max(0) as usize);
+        }
+        sys::glfs_setfsuid(libc::geteuid());
+        sys::glfs_setfsgid(libc::getegid());
+        sys::glfs_setfsgroups(groups.len(), groups.as_ptr());
+    }
+}

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One open image: Open -> Draining -> Closed.
+//!
+//! A request is accepted under the phase's read lock and closing begins under its write lock, so that none slips in behind the drain.
+
+mod registry;
+
+pub use registry::{ImageId, cancel, count, get};
+
+use crate::completion::Completions;
+use crate::error::{Errno, Error, Result, Stage};
+use crate::gfapi::{self, File};
+use crate::options::{CreateOptions, ImageLocation, OpenOptions, SECTOR};
+use crate::report::{self, Level};
+use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
+use crate::volume::{self, Connected};
+use parking_lot::RwLock;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+/// The host's poll loop, as far as an image needs it.
+pub trait PollLoop: Send + Sync {
+    /// Poll `fd`, and dispatch the image `id` when it is readable.
+    fn watch(&self, fd: RawFd, id: ImageId) -> std::result::Result<(), Errno>;
+    /// Forget `fd`.
+    fn unwatch(&self, fd: RawFd);
+}
+
+/// One open image.
+pub struct Image {
+    id: ImageId,
+    /// For messages.
+    location: ImageLocation,
+    read_write: bool,
+    poll_loop: Box<dyn PollLoop>,
+    phase: RwLock<Phase>,
+    requests: Slab,
+    /// Accepted requests that no host thread has taken for delivery yet.
+    outstanding: AtomicUsize,
+    /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
+    proved: AtomicI64,
+    /// The last request failed; a storm of failures is reported once.
+    failing: AtomicBool,
+}
+
+enum Phase {
+    Open(Backing),
+    Draining(Backing),
+    Closed,
+}
+
+/// The file, and the connection that has to outlive it. Dropped in this order.
+struct Backing {
+    file: File,
+    _volume: Connected,
+}
+
+impl Phase {
+    fn open(&self) -> Option<&File> {
+        match self {
+            Phase::Open(backing) => Some(&backing.file),
+            _ => None,
+        }
+    }
+
+    fn file(&self) -> Option<&File> {
+        match self {
+            Phase::Open(backing) | Phase::Draining(backing) => Some(&backing.file),
+            Phase::Closed => None,
+        }
+    }
+}
+
+/// Every file system holds files of this size.
+const ALWAYS_PROVED: i64 = 1 << 40;
+
+/// A write that went through proves the rest of its GiB, but for the last blocks: limits lie just below powers of two.
+const PROOF_STEP: i64 = 1 << 30;
+const PROOF_MARGIN: i64 = 1 << 16;
+
+impl Image {
+    /// Opens an image and starts polling for its completions.
+    pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
+        let location = options.location;
+        warn_about_rdma(&location);
+        let volume = volume::acquire(&location.connect_spec(), location.connect_timeout)?;
+        let mut flags = if options.read_write {
+            libc::O_RDWR
+        } else {
+            libc::O_RDONLY
+        };
+        if options.no_cache {
+            flags |= libc::O_DIRECT;
+        }
+        let cannot = |errno: Errno| cannot("open", &location, errno);
+        let file = File::open(volume.connection(), location.path(), flags).map_err(cannot)?;
+        let (length, completions) = Self::set_up(&file, &location)?;
+        let fd = completions.fd();
+        let image = registry::insert(|id| Image {
+            id,
+            location,
+            read_write: options.read_write,
+            poll_loop,
+            phase: RwLock::new(Phase::Open(Backing {
+                file,
+                _volume: volume,
+            })),
+            requests: Slab::new(completions, id.serial()),
+            outstanding: AtomicUsize::new(0),
+            proved: AtomicI64::new(length.max(ALWAYS_PROVED)),
+            failing: AtomicBool::new(false),
+        })?;
+        if let Err(errno) = image.poll_loop.watch(fd, image.id) {
+            let why = Error::new(
+                Stage::Open,
+                errno.get(),
+                format!(
+                    "the host could not poll the completion fd of image {}: {errno}",
+                    image.location
+                ),
+            );
+            image.release();
+            return Err(why);
+        }
+        Ok(image.id)
+    }
+
+    fn set_up(file: &File, location: &ImageLocation) -> Result<(i64, Completions<SlotRef>)> {
+        let stat = file
+            .stat()
+            .map_err(|errno| cannot("look at", location, errno))?;
+        if stat.kind == libc::S_IFDIR {
+            return Err(cannot(
+                "open",
+                location,
+                Errno::new(libc::EISDIR, libc::EIO),
+            ));
+        }
+        let completions = Completions::new().map_err(|why| {
+            Error::new(
+                Stage::Open,
+                why.raw_os_error().unwrap_or(libc::EMFILE),
+                format!("cannot make a pipe for image {location}: {why}"),
+            )
+        })?;
+        Ok((stat.size, completions))
+    }
+
+    /// Makes an image of the given size.
+    pub fn create(options: &CreateOptions) -> Result<()> {
+        let location = &options.location;
+        warn_about_rdma(location);
+        let volume = volume::acquire(&location.connect_spec(), location.connect_timeout)?;
+        let cannot = |errno: Errno| cannot("create", location, errno);
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
+        let (file, is_new) =
+            match File::create(volume.connection(), location.path(), flags | libc::O_EXCL) {
+                Ok(file) => (file, true),
+                Err(errno) if errno.get() == libc::EEXIST => {
+                    let file = File::create(volume.connection(), location.path(), flags)
+                        .map_err(cannot)?;
+                    (file, false)
+                }
+                Err(errno) => return Err(cannot(errno)),
+            };
+        let sized = file.truncate(options.size);
+        let closed = file.close();
+        let done = sized.and(closed);
+        if done.is_err() && is_new {
+            // Best effort: the error to tell is the first.
+            let _ = volume.connection().unlink(location.path());
+        }
+        done.map_err(cannot)
+    }
+
+    /// Accepts a request, or refuses it with an error and no callback.
+    pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
+        self.check(&ask)?;
+        let phase = self.phase.read();
+        let Some(file) = phase.open() else {
+            return Err(self.closed());
+        };
+        ask.through = ask.kind == Kind::Write && self.must_go_through(ask.offset + ask.length);
+        let Some((request, handle)) = self.requests.begin(&ask) else {
+            return Err(self.error(
+                libc::EAGAIN,
+                "has too many requests in flight; wait for some to finish",
+            ));
+        };
+        self.outstanding.fetch_add(1, Ordering::SeqCst);
+        request.submit(file);
+        Ok(handle)
+    }
+
+    fn check(&self, ask: &Ask<'_>) -> Result<()> {
+        if ask.offset < 0 || ask.length < 0 {
+            return Err(self.error(
+                libc::EINVAL,
+                &format!(
+                    "was asked for a {} at offset {} of {} bytes",
+                    ask.kind.name(),
+                    ask.offset,
+                    ask.length
+                ),
+            ));
+        }
+        if ask.offset.checked_add(ask.length).is_none() {
+            return Err(self.error(
+                libc::EFBIG,
+                &format!(
+                    "was asked for a {} at offset {} that ends past 2^63 bytes",
+                    ask.kind.name(),
+                    ask.offset
+                ),
+            ));
+        }
+        if matches!(ask.kind, Kind::Read | Kind::Write) {
+            match ask.buffers.total() {
+                None => {
+                    return Err(self.error(
+                        libc::EINVAL,
+                        "was given a NULL buffer, or buffers of more than 2^63 bytes",
+                    ));
+                }
+                Some(total) if total != ask.length => {
+                    return Err(self.error(
+                        libc::EINVAL,
+                        &format!(
+                            "was given buffers of {total} bytes for a {} of {} bytes",
+                            ask.kind.name(),
+                            ask.length
+                        ),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        if matches!(ask.kind, Kind::Write | Kind::Discard) && !self.read_write {
+            return Err(self.error(
+                libc::EBADF,
+                &format!("is open read-only; a {} needs BLK_O_RDWR", ask.kind.name()),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether write-behind must not hold a write that ends at `end` back. It would acknowledge one beyond what the bricks' file system
+    /// allows, and then never get rid of it: each later flush would fail.
+    fn must_go_through(&self, end: i64) -> bool {
+        self.location.write_cache() && end > self.proved.load(Ordering::Relaxed)
+    }
+
+    fn proved(&self, end: i64) {
+        let step_end = end.saturating_add(PROOF_STEP - 1) / PROOF_STEP * PROOF_STEP - PROOF_MARGIN;
+        self.proved.fetch_max(end.max(step_end), Ordering::Relaxed);
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ImageId {
+        self.id
+    }
+
+    /// Length in bytes, all acknowledged writes included.
+    pub fn length(&self) -> Result<i64> {
+        Ok(self.stat()?.size)
+    }
+
+    /// Bytes occupied.
+    pub fn allocated(&self) -> Result<i64> {
+        Ok(self.stat()?.allocated)
+    }
+
+    fn stat(&self) -> Result<gfapi::Stat> {
+        self.with_file(|file| {
+            file.stat()
+                .map_err(|errno| self.failed("asking for the size", errno))
+        })
+    }
+
+    /// Sets the length in bytes.
+    pub fn truncate(&self, length: i64) -> Result<()> {
+        if length < 0 {
+            return Err(self.error(libc::EINVAL, &format!("cannot be {length} bytes long")));
+        }
+        if !self.read_write {
+            return Err(self.error(
+                libc::EBADF,
+                "is open read-only; changing its length needs BLK_O_RDWR",
+            ));
+        }
+        self.with_file(|file| {
+            file.truncate(length).map_err(|errno| {
+                self.failed(&format!("setting the length to {length} bytes"), errno)
+            })
+        })?;
+        self.proved.fetch_max(length, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn with_file<T>(&self, body: impl FnOnce(&File) -> Result<T>) -> Result<T> {
+        match self.phase.read().open() {
+            Some(file) => body(file),
+            None => Err(self.closed()),
+        }
+    }
+
+    /// The fd that is readable while a callback waits.
+    pub fn completion_fd(&self) -> RawFd {
+        self.requests.completions().fd()
+    }
+
+    /// Calls the callbacks of the requests that are done now; what finishes meanwhile leaves the fd readable. Their number.
+    pub fn dispatch(&self) -> usize {
+        // At least one look: it makes the fd unreadable when nothing is there.
+        let most = self.requests.completions().len().max(1);
+        let mut called = 0;
+        for _ in 0..most {
+            let Some(request) = self.requests.completions().pop() else {
+                break;
+            };
+            called += usize::from(self.reap(request));
+        }
+        called
+    }
+
+    /// Deals with one request that this thread took; whether its callback ran.
+    fn reap(&self, request: SlotRef) -> bool {
+        let next = request.settle(self.phase.read().file());
+        match next {
+            Next::Resubmitted => false,
+            Next::Ended(outcome) => {
+                self.deliver(request, &outcome);
+                true
+            }
+        }
+    }
+
+    fn deliver(&self, request: SlotRef, outcome: &Outcome) {
+        self.watch_health(outcome);
+        // Before the callback: it may close this image, which waits for all but the request it is called for.
+        if self.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.requests.completions().changed();
+        }
+        request.deliver(outcome);
+        self.requests.end(request);
+        self.requests.completions().changed();
+    }
+
+    fn watch_health(&self, outcome: &Outcome) {
+        match outcome.result {
+            Ok(()) => {
+                if outcome.through {
+                    self.proved(outcome.offset + outcome.length);
+                }
+                if self.failing.load(Ordering::Relaxed)
+                    && self.failing.swap(false, Ordering::Relaxed)
+                {
+                    report::report(
+                        Level::Info,
+                        &format!("image {}: requests succeed again", self.location),
+                    );
+                }
+            }
+            Err(errno) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    let what = match outcome.kind {
+                        Kind::Flush => "a flush".to_owned(),
+                        kind => format!(
+                            "a {} of {} bytes at offset {}",
+                            kind.name(),
+                            outcome.length,
+                            outcome.offset
+                        ),
+                    };
+                    let why = self.failed(&what, errno);
+                    report::report(
+                        Level::Error,
+                        &format!(
+                            "{}; further failures are not reported until one succeeds",
+                            why.text
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Waits for this one request and calls its callback; no other's.
+    pub fn cancel(&self, handle: Handle) {
+        let Some(request) = self.requests.find(handle) else {
+            return;
+        };
+        loop {
+            let mut taken = false;
+            self.requests.completions().wait_until(|| {
+                if !self.requests.is_current(request, handle) || request.is_delivered() {
+                    return true;
+                }
+                taken = self.requests.completions().take(request);
+                taken
+            });
+            if !taken || self.reap(request) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until no request is in flight, calling their callbacks.
+    pub fn drain(&self) {
+        let completions = self.requests.completions();
+        loop {
+            while let Some(request) = completions.pop() {
+                self.reap(request);
+            }
+            let idle = || self.outstanding.load(Ordering::SeqCst) == 0;
+            if idle() {
+                return;
+            }
+            completions.wait_until(|| idle() || completions.len() > 0);
+        }
+    }
+
+    /// Drains, stops polling, and lets go of file and connection. Whether it was open.
+    pub fn close(&self) -> bool {
+        let was_open = self.begin_to_drain();
+        if was_open {
+            self.drain();
+            self.poll_loop.unwatch(self.completion_fd());
+            self.release();
+        }
+        was_open
+    }
+
+    fn begin_to_drain(&self) -> bool {
+        let mut phase = self.phase.write();
+        match std::mem::replace(&mut *phase, Phase::Closed) {
+            Phase::Open(backing) => {
+                *phase = Phase::Draining(backing);
+                true
+            }
+            other => {
+                *phase = other;
+                false
+            }
+        }
+    }
+
+    fn release(&self) {
+        let phase = std::mem::replace(&mut *self.phase.write(), Phase::Closed);
+        if let Phase::Open(backing) | Phase::Draining(backing) = phase {
+            if let Err(errno) = backing.file.close() {
+                // Data that was not flushed may be lost, and nobody else would say so.
+                report::report(Level::Error, &self.failed("closing it", errno).text);
+            }
+        }
+        self.requests.completions().wait_for_visitors();
+        registry::remove(self.id);
+    }
+
+    fn closed(&self) -> Error {
+        self.error(libc::EBADF, "is closed")
+    }
+
+    fn error(&self, errno: i32, what: &str) -> Error {
+        Error::new(Stage::Io, errno, format!("image {} {what}", self.location))
+    }
+
+    fn failed(&self, what: &str, errno: Errno) -> Error {
+        let advice = match errno.get() {
+            libc::ENOTCONN | libc::EBADFD => {
+                "; its bricks are out of reach, see `gluster volume status`"
+            }
+            libc::ENOSPC | libc::EDQUOT => "; make room on the bricks and try again",
+            libc::EINVAL => {
+                "; with BLK_O_NOCACHE offsets and lengths must be multiples of the bricks' block size"
+            }
+            _ => "",
+        };
+        Error::new(
+            Stage::Io,
+            errno.get(),
+            format!("image {}: {what} failed: {errno}{advice}", self.location),
+        )
+    }
+}
+
+fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
+    let advice = match errno.get() {
+        libc::ENOENT => "; there is no such image, or no such directory, in the volume",
+        libc::EISDIR => "; it names a directory",
+        libc::EACCES | libc::EPERM => {
+            "; the process's user may not, see the image's owner and mode"
+        }
+        libc::EROFS => "; the volume is read-only",
+        libc::ENOTCONN => "; the volume's bricks are out of reach, see `gluster volume status`",
+        libc::EINVAL => {
+            "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"
+        }
+        libc::EFBIG => "; the size is beyond what the bricks' file system allows",
+        _ => "",
+    };
+    Error::new(
+        Stage::Open,
+        errno.get(),
+        format!("cannot {verb} image {location}: {errno}{advice}"),
+    )
+}
+
+fn warn_about_rdma(location: &ImageLocation) {
+    if location.wants_rdma() {
+        report::report(
+            Level::Warning,
+            &format!(
+                "image {location}: GlusterFS has no RDMA transport any more; connecting over TCP"
+            ),
+        );
+    }
+}
+
+/// Converts sectors to bytes: (offset, length).
+pub fn sectors(first: i64, count: i32) -> Result<(i64, i64)> {
+    if first < 0 || count < 0 {
+        return Err(Error::invalid(format!(
+            "sector {first} and a count of {count} sectors: neither may be negative"
+        )));
+    }
+    let offset = first.checked_mul(SECTOR).ok_or_else(|| {
+        Error::new(
+            Stage::Io,
+            libc::EFBIG,
+            format!("sector {first} lies past 2^63 bytes"),
+        )
+    })?;
+    Ok((offset, i64::from(count) * SECTOR))
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! GlusterFS block driver as a C-ABI plugin.
+//!
+//! The path of one request, and the module in which each step happens:
+//!
+//! ```text
+//!  host thread                                                    any Gluster thread
+//!  -----------                                                    ------------------
+//!  drv->aio_pwritev(bs, ...)      entry    C arguments checked
+//!    panic boundary               guard
+//!    which image is bs?           image    range, flags, state
+//!    a request is made            request  split into parts of at most 16 MiB
+//!    each part is submitted       gfapi ------> libgfapi -------> bricks
+//!  <- BlkAiocb * (a handle)                                          |
+//!                                          gfapi    errno captured <-'
+//!                                          request  last part done?
+//!                                          completion  ready list, wake the pipe
+//!  poll: fd readable                                                 |
+//!    on_readable(arg)             entry                              |
+//!    one request is reaped        completion <-----------------------'
+//!    short read? read on          request
+//!    cb(opaque, ret)              request  exactly once
+//! ```
+//!
+//! Before the first request, [`options`] and [`uri`] turn the host's words into a [`options::ImageLocation`], and
+//! [`volume`] connects, or finds the connection that another image of that volume made.
+//! [`error`] and [`report`] carry what went wrong to the host.
+
+pub mod abi;
+pub mod entry;
+mod guard;
+
+pub mod options;
+pub mod uri;
+
+mod image;
+mod volume;
+
+mod completion;
+mod request;
+
+mod gfapi;
+
+pub mod error;
+mod report;

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The host's options and URI, as plain checked values. Pure: nothing is contacted here.
+
+use crate::error::{Error, Result};
+use crate::gfapi::{ConnectSpec, ServerSpec};
+use crate::uri::{ImageUri, Server, Transport};
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::time::Duration;
+
+/// Where an image lives and how to get there.
+#[derive(Clone, Debug)]
+pub struct ImageLocation {
+    uri: ImageUri,
+    /// Whether write-behind may acknowledge writes from memory.
+    write_cache: bool,
+    /// How long an opener waits for a new connection.
+    pub connect_timeout: Duration,
+}
+
+impl ImageLocation {
+    /// Path of the image in its volume.
+    pub fn path(&self) -> &CStr {
+        &self.uri.path
+    }
+
+    /// Whether the host asked for RDMA, which no longer exists.
+    pub fn wants_rdma(&self) -> bool {
+        self.uri.transport == Transport::Rdma
+    }
+
+    /// Whether write-behind may acknowledge writes from memory.
+    pub fn write_cache(&self) -> bool {
+        self.write_cache
+    }
+
+    /// All that shapes the connection.
+    pub(crate) fn connect_spec(&self) -> ConnectSpec {
+        let server = match &self.uri.server {
+            Server::Inet { host, port } => ServerSpec {
+                transport: c"tcp",
+                // The parser refuses NUL; an empty host would be refused by libgfapi.
+                host: CString::new(host.as_str()).unwrap_or_default(),
+                port: *port,
+            },
+            Server::Unix { socket } => ServerSpec {
+                transport: c"unix",
+                host: socket.clone(),
+                port: 0,
+            },
+        };
+        ConnectSpec {
+            volume: self.uri.volume.clone(),
+            servers: vec![server],
+            write_cache: self.write_cache,
+        }
+    }
+}
+
+impl fmt::Display for ImageLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.uri.fmt(f)
+    }
+}
+
+/// What `open` was asked for.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Which image.
+    pub location: ImageLocation,
+    /// Writes allowed.
+    pub read_write: bool,
+    /// O_DIRECT on the bricks.
+    pub no_cache: bool,
+}
+
+/// What `create` was asked for.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Which image.
+    pub location: ImageLocation,
+    /// Its length in bytes, a multiple of [`SECTOR`].
+    pub size: i64,
+}
+
+/// A name and a value, as the host gave them.
+pub type Pair<'a> = (&'a str, &'a str);
+
+/// Bytes in a sector.
+pub const SECTOR: i64 = 512;
+
+/// Longest wait for a connection that can be asked for, in seconds.
+const MAX_CONNECT_TIMEOUT: u64 = 3600;
+
+/// In seconds.
+const DEFAULT_CONNECT_TIMEOUT: u64 = 30;
+
+impl OpenOptions {
+    /// Reads the options of `open`. `protocol` is the driver's: it opens its own scheme only.
+    pub fn parse(
+        protocol: &str,
+        pairs: &[Pair<'_>],
+        read_write: bool,
+        no_cache: bool,
+    ) -> Result<OpenOptions> {
+        let mut raw = Raw::default();
+        for &(name, value) in pairs {
+            raw.set(name, value, &["filename", "write-cache", "connect-timeout"])?;
+        }
+        let Some(filename) = raw.filename else {
+            return Err(Error::invalid(
+                "option 'filename' is missing; it takes the image's URI",
+            ));
+        };
+        Ok(OpenOptions {
+            location: raw.locate(protocol, filename, no_cache)?,
+            read_write,
+            no_cache,
+        })
+    }
+}
+
+impl CreateOptions {
+    /// Reads the options of `create`.
+    pub fn parse(protocol: &str, filename: &str, pairs: &[Pair<'_>]) -> Result<CreateOptions> {
+        let mut raw = Raw::default();
+        for &(name, value) in pairs {
+            raw.set(name, value, &["size", "write-cache", "connect-timeout"])?;
+        }
+        let size = match raw.size {
+            Some(text) => parse_size(text)?,
+            None => 0,
+        };
+        Ok(CreateOptions {
+            location: raw.locate(protocol, filename, false)?,
+            size,
+        })
+    }
+}
+
+/// Options as they came.
+#[derive(Default)]
+struct Raw<'a> {
+    filename: Option<&'a str>,
+    size: Option<&'a str>,
+    write_cache: Option<&'a str>,
+    connect_timeout: Option<&'a str>,
+}
+
+impl<'a> Raw<'a> {
+    fn set(&mut self, name: &'a str, value: &'a str, known: &[&str]) -> Result<()> {
+        let place = match name {
+            "filename" => &mut self.filename,
+            "size" => &mut self.size,
+            "write-cache" => &mut self.write_cache,
+            "connect-timeout" => &mut self.connect_timeout,
+            _ => return Err(unknown(name, known)),
+        };
+        if !known.contains(&name) {
+            return Err(unknown(name, known));
+        }
+        if place.replace(value).is_some() {
+            return Err(Error::invalid(format!("option '{name}' is given twice")));
+        }
+        Ok(())
+    }
+
+    fn locate(&self, protocol: &str, filename: &str, no_cache: bool) -> Result<ImageLocation> {
+        let uri = ImageUri::parse(filename).map_err(|why| Error::invalid(why.to_string()))?;
+        let scheme = match (uri.transport, uri.plain_scheme) {
+            (Transport::Tcp, true) => "gluster",
+            (Transport::Tcp, false) => "gluster+tcp",
+            (Transport::Unix, _) => "gluster+unix",
+            (Transport::Rdma, _) => "gluster+rdma",
+        };
+        if scheme != protocol {
+            return Err(Error::invalid(format!(
+                "the driver for {protocol}:// was given the URI {uri}; use the driver for {scheme}://"
+            )));
+        }
+        let write_cache = match self.write_cache {
+            None => !no_cache,
+            Some("off") => false,
+            Some("on") if no_cache => {
+                return Err(Error::invalid(
+                    "write-cache=on contradicts BLK_O_NOCACHE; leave one of them out",
+                ));
+            }
+            Some("on") => true,
+            Some(other) => {
+                return Err(Error::invalid(format!(
+                    "write-cache takes on or off, not '{other}'"
+                )));
+            }
+        };
+        let connect_timeout = match self.connect_timeout {
+            None => DEFAULT_CONNECT_TIMEOUT,
+            Some(text) => digits(text)
+                .filter(|seconds| (1..=MAX_CONNECT_TIMEOUT).contains(seconds))
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "connect-timeout takes a number of seconds from 1 to {MAX_CONNECT_TIMEOUT}, not '{text}'"
+                    ))
+                })?,
+        };
+        Ok(ImageLocation {
+            uri,
+            write_cache,
+            connect_timeout: Duration::from_secs(connect_timeout),
+        })
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> Error {
+    Error::invalid(format!(
+        "unknown option '{name}'; known are {}",
+        known.join(", ")
+    ))
+}
+
+/// Decimal digits only: no sign, no space.
+fn digits(text: &str) -> Option<u64> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// A size in bytes with an optional suffix, rounded up to whole sectors.
+fn parse_size(text: &str) -> Result<i64> {
+    let wrong = || {
+        Error::invalid(format!(
+            "size takes a whole number of bytes, with an optional suffix k, M, G or T, not '{text}'"
+        ))
+    };
+    let (number, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        Some(b'T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    let number = digits(number).ok_or_else(wrong)?;
+    let rounded = i64::try_from(number)
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .and_then(|size| size.checked_add(SECTOR - 1))
+        .map(|size| size / SECTOR * SECTOR);
+    rounded.ok_or_else(|| {
+        Error::new(
+            crate::error::Stage::Parse,
+            libc::EFBIG,
+            format!("size {text} is more than an image can have (2^63 - 512 bytes)"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn open(pairs: &[Pair<'_>]) -> Result<OpenOptions> {
+        OpenOptions::parse("gluster", pairs, true, false)
+    }
+
+    #[test]
+    fn size_is_rounded_up_to_sectors() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1", 512),
+            ("512", 512),
+            ("513", 1024),
+            ("1k", 1024),
+            ("3M", 3 << 20),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_sizes_are_refused() {
+        for text in [
+            "", "-1", "+1", " 1", "1 ", "k", "1kk", "1.5G", "0x10", "1e9", "1Gé", "é",
+        ] {
+            assert_eq!(
+                parse_size(text).unwrap_err().errno.get(),
+                libc::EINVAL,
+                "{text}"
+            );
+        }
+        for text in [
+            "9223372036854775807",
+            "18446744073709551615",
+            "9007199254740992T",
+            "8388608T",
+        ] {
+            assert_eq!(
+                parse_size(text).unwrap_err().errno.get(),
+                libc::EFBIG,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn write_cache_follows_the_cache_mode() {
+        let filename = ("filename", "gluster://h/v/i");
+        let cached = |no_cache, pairs: &[Pair<'_>]| {
+            OpenOptions::parse("gluster", pairs, true, no_cache)
+                .map(|open| open.location.write_cache())
+        };
+        assert!(cached(false, &[filename]).unwrap());
+        assert!(!cached(true, &[filename]).unwrap());
+        assert!(!cached(false, &[filename, ("write-cache", "off")]).unwrap());
+        assert!(cached(true, &[filename, ("write-cache", "on")]).is_err());
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        let filename = ("filename", "gluster://h/v/i");
+        for (pairs, word) in [
+            (vec![], "filename"),
+            (vec![filename, ("size", "1")], "size"),
+            (vec![filename, ("colour", "red")], "colour"),
+            (vec![filename, filename], "twice"),
+            (vec![filename, ("write-cache", "maybe")], "maybe"),
+            (vec![filename, ("connect-timeout", "0")], "connect-timeout"),
+            (vec![filename, ("connect-timeout", "3601")], "3600"),
+            (vec![filename, ("connect-timeout", "-5")], "-5"),
+            (vec![("filename", "gluster+tcp://h/v/i")], "gluster+tcp"),
+            (vec![("filename", "gluster://h/v")], "gluster[+transport]"),
+        ] {
+            let why = open(&pairs).unwrap_err();
+            assert_eq!(why.errno.get(), libc::EINVAL, "{why}");
+            assert!(why.text.contains(word), "{why} does not say {word}");
+        }
+    }
+
+    #[test]
+    fn images_share_a_connection_only_when_everything_is_the_same() {
+        let spec = |uri: &str, cache| {
+            let pairs = [("filename", uri), ("write-cache", cache)];
+            open(&pairs).unwrap().location.connect_spec()
+        };
+        assert_eq!(
+            spec("gluster://h/v/a", "on"),
+            spec("gluster://h:24007/v/b", "on")
+        );
+        for other in [
+            "gluster://h2/v/a",
+            "gluster://h:24008/v/a",
+            "gluster://h/v2/a",
+        ] {
+            assert_ne!(spec("gluster://h/v/a", "on"), spec(other, "on"), "{other}");
+        }
+        assert_ne!(
+            spec("gluster://h/v/a", "on"),
+            spec("gluster://h/v/a", "off")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn options_never_panic(name in "\\PC*", value in "\\PC*") {
+            let _ = open(&[("filename", "gluster://h/v/i"), (&name, &value)]);
+            let _ = CreateOptions::parse("gluster", "gluster://h/v/i", &[("size", &value)]);
+        }
+
+        #[test]
+        fn sizes_are_the_next_sector(bytes in 0..i64::MAX - 511) {
+            let size = parse_size(&bytes.to_string()).unwrap();
+            prop_assert!(size >= bytes && size - bytes < SECTOR && size % SECTOR == 0);
+        }
+    }
+}

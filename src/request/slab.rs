@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The slots of one image's requests: they never move, are used again, and are found by a handle that goes stale.
+
+use super::{Ask, Slot};
+use crate::completion::Completions;
+use parking_lot::Mutex;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+/// Names one request of one image, and no later request in the same slot (2^28 requests of that slot long).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// Index of the slot.
+    pub index: u32,
+    /// Which request in that slot.
+    pub generation: u32,
+}
+
+impl Handle {
+    /// Bits of `index`.
+    pub const INDEX_BITS: u32 = 20;
+    /// As many requests may be in flight on one image.
+    pub const MOST: u32 = (1 << Self::INDEX_BITS) - 1;
+    /// Bits of `generation`.
+    pub const GENERATION_BITS: u32 = 28;
+}
+
+/// A slot of a slab that is still there: the image keeps its slab while a request is in flight or a thread of the host is in the driver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SlotRef(NonNull<Slot>);
+
+// SAFETY: a Slot is shared between threads by design; see the table of owners in the parent module.
+unsafe impl Send for SlotRef {}
+// SAFETY: as above.
+unsafe impl Sync for SlotRef {}
+
+impl SlotRef {
+    pub(super) fn new(slot: &Slot) -> SlotRef {
+        SlotRef(NonNull::from(slot))
+    }
+
+    pub(super) fn slot<'a>(self) -> &'a Slot {
+        // SAFETY: slots are freed with their slab only, which outlives every SlotRef (see the type).
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// All slots of an image, and the completions that they report to.
+pub struct Slab {
+    slots: Mutex<Slots>,
+    /// Boxed: slots hold its address.
+    completions: Box<Completions<SlotRef>>,
+    first_generation: u32,
+}
+
+struct Slots {
+    all: Vec<NonNull<Slot>>,
+    free: Vec<u32>,
+}
+
+// SAFETY: the pointers are owned by the slab; slots are shared between threads by design.
+unsafe impl Send for Slots {}
+
+impl Slab {
+    /// `seed` keeps handles of different images apart.
+    pub fn new(completions: Completions<SlotRef>, seed: u64) -> Slab {
+        Slab {
+            slots: Mutex::new(Slots {
+                all: Vec::new(),
+                free: Vec::new(),
+            }),
+            completions: Box::new(completions),
+            first_generation: seed.wrapping_mul(0x9E37_79B9) as u32 & mask(),
+        }
+    }
+
+    /// Where finished requests go.
+    pub fn completions(&self) -> &Completions<SlotRef> {
+        &self.completions
+    }
+
+    /// Makes a request; `None` when [`Handle::MOST`] are in flight.
+    pub fn begin(&self, ask: &Ask<'_>) -> Option<(SlotRef, Handle)> {
+        let slot = {
+            let mut slots = self.slots.lock();
+            match slots.free.pop() {
+                Some(index) => SlotRef(slots.all[index as usize]),
+                None => {
+                    let index = slots.all.len() as u32;
+                    if index >= Handle::MOST {
+                        return None;
+                    }
+                    let slot =
+                        Box::new(Slot::new(index, self.first_generation, &*self.completions));
+                    let slot = NonNull::from(Box::leak(slot));
+                    slots.all.push(slot);
+                    SlotRef(slot)
+                }
+            }
+        };
+        slot.begin(ask);
+        let handle = Handle {
+            index: slot.slot().index,
+            generation: slot.slot().generation.load(Ordering::Relaxed),
+        };
+        Some((slot, handle))
+    }
+
+    /// Gives a slot back whose callback has returned. Its handle is stale from now on.
+    pub fn end(&self, slot: SlotRef) {
+        let next = slot
+            .slot()
+            .generation
+            .load(Ordering::Relaxed)
+            .wrapping_add(1)
+            & mask();
+        slot.slot().generation.store(next, Ordering::Release);
+        self.slots.lock().free.push(slot.slot().index);
+    }
+
+    /// The request that a handle names, unless it is over.
+    pub fn find(&self, handle: Handle) -> Option<SlotRef> {
+        let slot = *self.slots.lock().all.get(handle.index as usize)?;
+        let slot = SlotRef(slot);
+        self.is_current(slot, handle).then_some(slot)
+    }
+
+    /// Whether the slot still holds the request that the handle names.
+    pub fn is_current(&self, slot: SlotRef, handle: Handle) -> bool {
+        slot.slot().generation.load(Ordering::Acquire) == handle.generation
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        for slot in self.slots.get_mut().all.drain(..) {
+            // SAFETY: leaked from a Box in `begin`, freed here only.
+            drop(unsafe { Box::from_raw(slot.as_ptr()) });
+        }
+    }
+}
+
+fn mask() -> u32 {
+    (1 << Handle::GENERATION_BITS) - 1
+}
