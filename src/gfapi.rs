@@ -182,10 +182,8 @@ impl Connection {
         use_process_identity();
         clear_errno();
         // SAFETY: the connection is live; the path is NUL-terminated.
-        check(
-            unsafe { sys::glfs_unlink(self.0.as_ptr(), path.as_ptr()) },
-            libc::EIO,
-        )?;
+        let ret = unsafe { sys::glfs_unlink(self.0.as_ptr(), path.as_ptr()) };
+        check(ret, libc::EIO)?;
         Ok(())
     }
 }
@@ -263,10 +261,8 @@ impl File {
         let mut stat = MaybeUninit::<libc::stat>::zeroed();
         clear_errno();
         // SAFETY: the file is live and `stat` has room.
-        check(
-            unsafe { sys::glfs_fstat(self.0.as_ptr(), stat.as_mut_ptr()) },
-            libc::EIO,
-        )?;
+        let ret = unsafe { sys::glfs_fstat(self.0.as_ptr(), stat.as_mut_ptr()) };
+        check(ret, libc::EIO)?;
         // SAFETY: zeroed is a valid stat, and the call has filled it.
         let stat = unsafe { stat.assume_init() };
         Ok(Stat {

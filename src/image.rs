@@ -447,11 +447,11 @@ impl Image {
 
     fn release(&self) {
         let phase = std::mem::replace(&mut *self.phase.write(), Phase::Closed);
-        if let Phase::Open(backing) | Phase::Draining(backing) = phase {
-            if let Err(errno) = backing.file.close() {
-                // Data that was not flushed may be lost, and nobody else would say so.
-                report::report(Level::Error, &self.failed("closing it", errno).text);
-            }
+        if let Phase::Open(backing) | Phase::Draining(backing) = phase
+            && let Err(errno) = backing.file.close()
+        {
+            // Data that was not flushed may be lost, and nobody else would say so.
+            report::report(Level::Error, &self.failed("closing it", errno).text);
         }
         self.requests.completions().wait_for_visitors();
         registry::remove(self.id);

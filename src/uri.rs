@@ -22,8 +22,9 @@
 //! Stricter than QEMU, where it would have failed later or done something else than what was written:
 //!
 //! - `%00` in what is used: a C string would end there, and another image be opened.
-//! - What stands in `[ ]` must be an IPv6 address, without a zone, and a server holds no percent-encoding: neither
-//!   could be resolved.
+//! - What stands in `[ ]` must be an IPv6 address, without a zone; it is handed on without the brackets, which
+//!   resolvers do not know.
+//! - A server holds no percent-encoding: no name and no address needs it.
 //! - `.` and `..` cannot be volumes; `socket=` needs a value; lengths have [limits](MAX_PATH).
 //!
 //! Nothing is rewritten: apart from percent-decoding and those outer slashes every part is kept as it was written.
@@ -222,9 +223,10 @@ impl fmt::Display for ImageUri {
         }
         f.write_str("://")?;
         if let Server::Inet { host, port } = &self.server {
-            match host.contains(':') {
-                true => write!(f, "[{host}]")?,
-                false => f.write_str(host)?,
+            if host.contains(':') {
+                write!(f, "[{host}]")?;
+            } else {
+                f.write_str(host)?;
             }
             if *port != DEFAULT_PORT {
                 write!(f, ":{port}")?;

@@ -325,7 +325,7 @@ fn keeps_passwords_to_itself() {
 }
 
 #[test]
-fn messages_hold_no_control_characters() {
+fn messages_stay_on_one_short_line() {
     for uri in [
         "glu\u{1b}[31mster:/v/i",
         "gluster:/v/i?a%0ab",
@@ -336,6 +336,15 @@ fn messages_hold_no_control_characters() {
             message.chars().all(|c| c.is_ascii() && !c.is_control()),
             "{message:?}"
         );
+    }
+    let long = "x".repeat(1 << 20);
+    for uri in [
+        format!("{long}:/v/i"),
+        format!("gluster:/v/i?{long}"),
+        format!("gluster://[{long}]/v/i"),
+    ] {
+        let message = ImageUri::parse(&uri).expect_err("too long").to_string();
+        assert!(message.len() < 300, "{} characters", message.len());
     }
 }
 
