@@ -90,9 +90,10 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_O_RDWR 2
 
 /**
- * Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths must be multiples
- * of the bricks' block size (512 or 4096 bytes), and write-behind is in pass-through as with
- * option `write-cache=off`: a write is acknowledged only when it is on the bricks.
+ * Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths
+ * must be multiples of the bricks' block size (512 or 4096 bytes), and write-behind is in
+ * pass-through as with option `write-cache=off`: a write is acknowledged only when it is on the
+ * bricks.
  */
 #define BLK_O_NOCACHE 32
 
@@ -156,8 +157,9 @@ typedef struct BlkCreateOption {
 } BlkCreateOption;
 
 /**
- * Where one member of a struct lies, as the library was compiled. A host compares this with its own offsetof
- * and sizeof to make sure that both were built from the same header. Lists end with a NULL name.
+ * Where one member of a struct lies, as the library was compiled. A host compares this with its
+ * own offsetof and sizeof to make sure that both were built from the same header. Lists end with a
+ * NULL name.
  */
 typedef struct BlkLayout {
     /**
@@ -175,8 +177,8 @@ typedef struct BlkLayout {
 } BlkLayout;
 
 /**
- * One image as the host holds it, the counterpart of the seed's BlockDriverState. The host allocates it and keeps it
- * in place from open to close.
+ * One image as the host holds it, the counterpart of the seed's BlockDriverState. The host
+ * allocates it and keeps it in place from open to close.
  */
 typedef struct BlkState {
     /**
@@ -188,8 +190,9 @@ typedef struct BlkState {
      */
     const struct BlkDriver *drv;
     /**
-     * `drv->instance_size` zeroed bytes, aligned to 8, allocated by the host. The library keeps its state of the image there from
-     * open to close, and leaves it zeroed after close and after a failed open.
+     * `drv->instance_size` zeroed bytes, aligned to 8, allocated by the host. The library keeps
+     * its state of the image there from open to close, and leaves it zeroed after close and after
+     * a failed open.
      */
     void *opaque;
     /**
@@ -199,8 +202,8 @@ typedef struct BlkState {
 } BlkState;
 
 /**
- * A name and its value, both NUL-terminated text. Frozen: it will never grow. Lists end with a NULL name.
- * The seed's counterpart is QEMUOptionParameter.
+ * A name and its value, both NUL-terminated text. Frozen: it will never grow. Lists end with a
+ * NULL name. The seed's counterpart is QEMUOptionParameter.
  */
 typedef struct BlkOption {
     /**
@@ -214,7 +217,8 @@ typedef struct BlkOption {
 } BlkOption;
 
 /**
- * Why a call failed. The host allocates it and sets struct_size; the rest is written on failure only.
+ * Why a call failed. The host allocates it and sets struct_size; the rest is written on failure
+ * only.
  */
 typedef struct BlkError {
     /**
@@ -242,8 +246,8 @@ typedef struct BlkError {
 typedef void (*BlkCompletionFunc)(void *opaque, int ret);
 
 /**
- * A driver: one of the four protocols. Static, never changes, lives until the process ends. The names of the slots are the seed's
- * without their `bdrv_`.
+ * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
+ * names of the slots are the seed's without their `bdrv_`.
  */
 typedef struct BlkDriver {
     /**
@@ -263,7 +267,8 @@ typedef struct BlkDriver {
      */
     const char *format_name;
     /**
-     * "gluster", "gluster+tcp", "gluster+unix" or "gluster+rdma": the scheme of the URIs that it opens. A driver opens only its own scheme.
+     * "gluster", "gluster+tcp", "gluster+unix" or "gluster+rdma": the scheme of the URIs that it
+     * opens. A driver opens only its own scheme.
      */
     const char *protocol_name;
     /**
@@ -285,13 +290,16 @@ typedef struct BlkDriver {
     /**
      * Opens an image.
      *
-     * Options: `filename` (mandatory), the URI gluster[+transport]://[server[:port]]/volume/path[?socket=...] ·
-     * `write-cache` on|off, whether Gluster's write-behind may acknowledge writes from memory (default: off with
-     * BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1 to 3600, default 30.
+     * Options: `filename` (mandatory), the URI
+     * gluster[+transport]://[server[:port]]/volume/path[?socket=...] · `write-cache` on|off,
+     * whether Gluster's write-behind may acknowledge writes from memory (default: off with
+     * BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1
+     * to 3600, default 30.
      *
-     * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the completion fd was given to set_fd_handler.
-     * 0, or: -EINVAL bad argument, option or URI (the message holds the usage) · -EBUSY already open · -ENOENT no such image
-     * or volume · -ENOTCONN no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
+     * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
+     * completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
+     * message holds the usage) · -EBUSY already open · -ENOENT no such image or volume · -ENOTCONN
+     * no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
      * Seed: qemu_gluster_open.
      */
     int (*open)(struct BlkState *bs,
@@ -299,24 +307,28 @@ typedef struct BlkDriver {
                 uint32_t flags,
                 struct BlkError *error);
     /**
-     * Closes an image: waits for what is in flight and calls its callbacks, removes the fd handler, closes the image and
-     * lets go of the connection without waiting for it. It does not flush: flush before it. Closing a closed image does nothing but a report.
-     * Seed: qemu_gluster_close.
+     * Closes an image: waits for what is in flight and calls its callbacks, removes the fd
+     * handler, closes the image and lets go of the connection without waiting for it. It does not
+     * flush: flush before it. Closing a closed image does nothing but a report. Seed:
+     * qemu_gluster_close.
      */
     void (*close)(struct BlkState *bs);
     /**
-     * Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for open. `options`: those of
-     * create_options and the ones of open that shape the connection; NULL is an empty list. `size` is rounded up to a multiple of
-     * BLK_SECTOR_SIZE. When the size cannot be set, an image that did not exist before is removed again.
-     * Seed: qemu_gluster_create.
+     * Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
+     * open. `options`: those of create_options and the ones of open that shape the connection;
+     * NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
+     * cannot be set, an image that did not exist before is removed again. Seed:
+     * qemu_gluster_create.
      */
     int (*create)(const char *filename, const struct BlkOption *options, struct BlkError *error);
     /**
-     * Length of the image in bytes, or -errno. Counts every acknowledged write. Seed: qemu_gluster_getlength.
+     * Length of the image in bytes, or -errno. Counts every acknowledged write. Seed:
+     * qemu_gluster_getlength.
      */
     int64_t (*getlength)(struct BlkState *bs);
     /**
-     * Bytes that the image occupies on one replica, or -errno. Seed: qemu_gluster_allocated_file_size.
+     * Bytes that the image occupies on one replica, or -errno. Seed:
+     * qemu_gluster_allocated_file_size.
      */
     int64_t (*get_allocated_file_size)(struct BlkState *bs);
     /**
@@ -324,9 +336,9 @@ typedef struct BlkDriver {
      */
     int (*truncate)(struct BlkState *bs, int64_t length, struct BlkError *error);
     /**
-     * Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly that many bytes; the array may be
-     * freed after the call, the buffers belong to the library until the callback. What lies past the end reads as zero.
-     * Seed: qemu_gluster_aio_readv.
+     * Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly
+     * that many bytes; the array may be freed after the call, the buffers belong to the library
+     * until the callback. What lies past the end reads as zero. Seed: qemu_gluster_aio_readv.
      */
     BlkAiocb *(*aio_readv)(struct BlkState *bs,
                            int64_t sector_num,
@@ -336,8 +348,8 @@ typedef struct BlkDriver {
                            BlkCompletionFunc cb,
                            void *opaque);
     /**
-     * Writes nb_sectors sectors; grows the image when it ends past the end. Buffers as for aio_readv.
-     * A write that transfers less than asked is -EIO. Seed: qemu_gluster_aio_writev.
+     * Writes nb_sectors sectors; grows the image when it ends past the end. Buffers as for
+     * aio_readv. A write that transfers less than asked is -EIO. Seed: qemu_gluster_aio_writev.
      */
     BlkAiocb *(*aio_writev)(struct BlkState *bs,
                             int64_t sector_num,
@@ -347,12 +359,14 @@ typedef struct BlkDriver {
                             BlkCompletionFunc cb,
                             void *opaque);
     /**
-     * Puts every write whose callback came before this call on stable storage. 0 means that all of them are there. After a failure
-     * the image stays open and the flush may be tried again. Seed: qemu_gluster_aio_flush.
+     * Puts every write whose callback came before this call on stable storage. 0 means that all of
+     * them are there. After a failure the image stays open and the flush may be tried again. Seed:
+     * qemu_gluster_aio_flush.
      */
     BlkAiocb *(*aio_flush)(struct BlkState *bs, BlkCompletionFunc cb, void *opaque);
     /**
-     * Gives the space of whole sectors back; they read as zero afterwards. Never grows the image. Seed: qemu_gluster_aio_discard.
+     * Gives the space of whole sectors back; they read as zero afterwards. Never grows the image.
+     * Seed: qemu_gluster_aio_discard.
      */
     BlkAiocb *(*aio_discard)(struct BlkState *bs,
                              int64_t sector_num,
@@ -360,13 +374,15 @@ typedef struct BlkDriver {
                              BlkCompletionFunc cb,
                              void *opaque);
     /**
-     * Waits until this one request is done, then calls its callback, and no other's. Its result is the request's own: what was sent to the
-     * bricks cannot be taken back. Does nothing for a handle that is no longer valid, or from inside that request's own callback.
-     * Seed: qemu_gluster_aio_cancel.
+     * Waits until this one request is done, then calls its callback, and no other's. Its result is
+     * the request's own: what was sent to the bricks cannot be taken back. Does nothing for a
+     * handle that is no longer valid, or from inside that request's own callback. Seed:
+     * qemu_gluster_aio_cancel.
      */
     void (*aio_cancel)(BlkAiocb *acb);
     /**
-     * 0: a new image may not read as zero, since a volume can sit on a block device. Seed: qemu_gluster_has_zero_init.
+     * 0: a new image may not read as zero, since a volume can sit on a block device. Seed:
+     * qemu_gluster_has_zero_init.
      */
     int (*has_zero_init)(struct BlkState *bs);
     /**
@@ -400,7 +416,8 @@ typedef struct BlkDriver {
                               BlkCompletionFunc cb,
                               void *opaque);
     /**
-     * Asks for a request to end early and returns at once; its callback comes as always. libgfapi cannot abort, so today this only asks.
+     * Asks for a request to end early and returns at once; its callback comes as always. libgfapi
+     * cannot abort, so today this only asks.
      */
     void (*aio_cancel_async)(BlkAiocb *acb);
     /**
@@ -408,7 +425,8 @@ typedef struct BlkDriver {
      */
     int (*drain)(struct BlkState *bs);
     /**
-     * The fd that is readable while a callback waits to be called, or -errno. It belongs to the library.
+     * The fd that is readable while a callback waits to be called, or -errno. It belongs to the
+     * library.
      */
     int (*get_completion_fd)(struct BlkState *bs);
     /**
@@ -416,7 +434,8 @@ typedef struct BlkDriver {
      */
     int (*dispatch)(struct BlkState *bs);
     /**
-     * Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen, say). 0, or -EBUSY while images are open.
+     * Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen,
+     * say). 0, or -EBUSY while images are open.
      */
     int (*release)(void);
 } BlkDriver;
@@ -428,8 +447,8 @@ typedef struct BlkDriver {
 typedef void (*BlkFdHandler)(void *arg);
 
 /**
- * What the host offers. Copied by blkgluster_init. A struct_size larger than the library knows is accepted, since what the
- * host offers beyond that is simply not used.
+ * What the host offers. Copied by blkgluster_init. A struct_size larger than the library knows is
+ * accepted, since what the host offers beyond that is simply not used.
  */
 typedef struct BlkHost {
     /**
@@ -449,15 +468,17 @@ typedef struct BlkHost {
      */
     void *opaque;
     /**
-     * Mandatory. Called four times by blkgluster_init, in the seed's order: gluster+rdma, gluster+unix, gluster+tcp, gluster.
-     * A negative return ends blkgluster_init with that value. The seed's bdrv_register.
+     * Mandatory. Called four times by blkgluster_init, in the seed's order: gluster+rdma,
+     * gluster+unix, gluster+tcp, gluster. A negative return ends blkgluster_init with that value.
+     * The seed's bdrv_register.
      */
     int (*register_driver)(void *opaque, const struct BlkDriver *drv);
     /**
-     * Optional. Called by open: poll `fd` for reading and call `on_readable(arg)` on the polling thread whenever it is readable
-     * (level-triggered). Called by close with a NULL handler: forget `fd`, which is closed next.
-     * `bs` is the image, for hosts with several poll loops. 0, or -errno, which makes open fail. The seed's
-     * qemu_aio_set_fd_handler. Without it the host polls get_completion_fd itself and calls dispatch.
+     * Optional. Called by open: poll `fd` for reading and call `on_readable(arg)` on the polling
+     * thread whenever it is readable (level-triggered). Called by close with a NULL handler:
+     * forget `fd`, which is closed next. `bs` is the image, for hosts with several poll loops. 0,
+     * or -errno, which makes open fail. The seed's qemu_aio_set_fd_handler. Without it the host
+     * polls get_completion_fd itself and calls dispatch.
      */
     int (*set_fd_handler)(void *opaque,
                           struct BlkState *bs,
@@ -465,8 +486,9 @@ typedef struct BlkHost {
                           BlkFdHandler on_readable,
                           void *arg);
     /**
-     * Optional. A sentence for the host's log; `level` is one of BLK_REPORT_*. Any thread. The text is valid during the call only.
-     * Without it the library writes to stderr. The seed's error_report.
+     * Optional. A sentence for the host's log; `level` is one of BLK_REPORT_*. Any thread. The
+     * text is valid during the call only. Without it the library writes to stderr. The seed's
+     * error_report.
      */
     void (*report)(void *opaque, int level, const char *message);
 } BlkHost;
@@ -478,14 +500,15 @@ extern "C" {
 /**
  * Registers the four drivers with the host.
  *
- * Call it once, before anything else, on any thread. `host` is copied. Each driver is handed to `host->register_driver`, in the seed's order:
- * gluster+rdma, gluster+unix, gluster+tcp, gluster.
+ * Call it once, before anything else, on any thread. `host` is copied. Each driver is handed to
+ * `host->register_driver`, in the seed's order: gluster+rdma, gluster+unix, gluster+tcp, gluster.
  *
- * 0, or: -EINVAL `host` is NULL, shorter than this header's BlkHost, of an unknown version, or lacks register_driver · -EALREADY a host is
- * registered already, this one or another (one process has one; see `release`) · the negative value that register_driver returned.
+ * 0, or: -EINVAL `host` is NULL, shorter than this header's BlkHost, of an unknown version, or
+ * lacks register_driver · -EALREADY a host is registered already, this one or another (one process
+ * has one; see `release`) · the negative value that register_driver returned.
  *
- * # Safety
- * `host` is NULL or points to a BlkHost whose struct_size is true and whose functions may be called until `release`.
+ * # Safety `host` is NULL or points to a BlkHost whose struct_size is true and whose functions may
+ * be called until `release`.
  */
 int blkgluster_init(const struct BlkHost *host);
 

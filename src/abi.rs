@@ -15,9 +15,10 @@ pub const BLK_SECTOR_SIZE: u32 = 512;
 /// Open flag: reads and writes; without it the image is read-only.
 pub const BLK_O_RDWR: u32 = 0x0002;
 
-/// Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths must be multiples
-/// of the bricks' block size (512 or 4096 bytes), and write-behind is in pass-through as with
-/// option `write-cache=off`: a write is acknowledged only when it is on the bricks.
+/// Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths
+/// must be multiples of the bricks' block size (512 or 4096 bytes), and write-behind is in
+/// pass-through as with option `write-cache=off`: a write is acknowledged only when it is on the
+/// bricks.
 pub const BLK_O_NOCACHE: u32 = 0x0020;
 
 /// Report level: an operation failed.
@@ -39,7 +40,8 @@ pub const BLK_STAGE_OPEN: c_int = 3;
 pub const BLK_STAGE_IO: c_int = 4;
 
 /// A request in flight. The library owns it; the handle is valid until its callback has returned.
-/// Never dereference it. A handle that is no longer valid is recognised, and cancelling it does nothing.
+/// Never dereference it. A handle that is no longer valid is recognised, and cancelling it does
+/// nothing.
 #[repr(C)]
 pub struct BlkAiocb {
     _private: [u8; 0],
@@ -53,8 +55,8 @@ pub type BlkCompletionFunc = Option<unsafe extern "C" fn(opaque: *mut c_void, re
 /// Calling it once too often, or after the image was closed, does nothing.
 pub type BlkFdHandler = Option<unsafe extern "C" fn(arg: *mut c_void)>;
 
-/// A name and its value, both NUL-terminated text. Frozen: it will never grow. Lists end with a NULL name.
-/// The seed's counterpart is QEMUOptionParameter.
+/// A name and its value, both NUL-terminated text. Frozen: it will never grow. Lists end with a
+/// NULL name. The seed's counterpart is QEMUOptionParameter.
 #[repr(C)]
 pub struct BlkOption {
     /// Name of the option, NULL at the end of a list.
@@ -75,8 +77,9 @@ pub struct BlkCreateOption {
     pub help: *const c_char,
 }
 
-/// Where one member of a struct lies, as the library was compiled. A host compares this with its own offsetof
-/// and sizeof to make sure that both were built from the same header. Lists end with a NULL name.
+/// Where one member of a struct lies, as the library was compiled. A host compares this with its
+/// own offsetof and sizeof to make sure that both were built from the same header. Lists end with a
+/// NULL name.
 #[repr(C)]
 pub struct BlkLayout {
     /// "Struct.member", or "Struct" for a whole struct.
@@ -87,7 +90,8 @@ pub struct BlkLayout {
     pub size: usize,
 }
 
-/// Why a call failed. The host allocates it and sets struct_size; the rest is written on failure only.
+/// Why a call failed. The host allocates it and sets struct_size; the rest is written on failure
+/// only.
 #[repr(C)]
 pub struct BlkError {
     /// sizeof(BlkError), set by the host before the call. A shorter one than this is -EINVAL.
@@ -100,23 +104,24 @@ pub struct BlkError {
     pub message: [c_char; 1024],
 }
 
-/// One image as the host holds it, the counterpart of the seed's BlockDriverState. The host allocates it and keeps it
-/// in place from open to close.
+/// One image as the host holds it, the counterpart of the seed's BlockDriverState. The host
+/// allocates it and keeps it in place from open to close.
 #[repr(C)]
 pub struct BlkState {
     /// sizeof(BlkState).
     pub struct_size: usize,
     /// The driver it is opened with. For the host's own use; the library does not read it.
     pub drv: *const BlkDriver,
-    /// `drv->instance_size` zeroed bytes, aligned to 8, allocated by the host. The library keeps its state of the image there from
-    /// open to close, and leaves it zeroed after close and after a failed open.
+    /// `drv->instance_size` zeroed bytes, aligned to 8, allocated by the host. The library keeps
+    /// its state of the image there from open to close, and leaves it zeroed after close and after
+    /// a failed open.
     pub opaque: *mut c_void,
     /// For the host's own use; the library does not read it.
     pub host_data: *mut c_void,
 }
 
-/// What the host offers. Copied by blkgluster_init. A struct_size larger than the library knows is accepted, since what the
-/// host offers beyond that is simply not used.
+/// What the host offers. Copied by blkgluster_init. A struct_size larger than the library knows is
+/// accepted, since what the host offers beyond that is simply not used.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct BlkHost {
@@ -128,14 +133,16 @@ pub struct BlkHost {
     pub reserved: u32,
     /// Handed back in each call below.
     pub opaque: *mut c_void,
-    /// Mandatory. Called four times by blkgluster_init, in the seed's order: gluster+rdma, gluster+unix, gluster+tcp, gluster.
-    /// A negative return ends blkgluster_init with that value. The seed's bdrv_register.
+    /// Mandatory. Called four times by blkgluster_init, in the seed's order: gluster+rdma,
+    /// gluster+unix, gluster+tcp, gluster. A negative return ends blkgluster_init with that value.
+    /// The seed's bdrv_register.
     pub register_driver:
         Option<unsafe extern "C" fn(opaque: *mut c_void, drv: *const BlkDriver) -> c_int>,
-    /// Optional. Called by open: poll `fd` for reading and call `on_readable(arg)` on the polling thread whenever it is readable
-    /// (level-triggered). Called by close with a NULL handler: forget `fd`, which is closed next.
-    /// `bs` is the image, for hosts with several poll loops. 0, or -errno, which makes open fail. The seed's
-    /// qemu_aio_set_fd_handler. Without it the host polls get_completion_fd itself and calls dispatch.
+    /// Optional. Called by open: poll `fd` for reading and call `on_readable(arg)` on the polling
+    /// thread whenever it is readable (level-triggered). Called by close with a NULL handler:
+    /// forget `fd`, which is closed next. `bs` is the image, for hosts with several poll loops. 0,
+    /// or -errno, which makes open fail. The seed's qemu_aio_set_fd_handler. Without it the host
+    /// polls get_completion_fd itself and calls dispatch.
     pub set_fd_handler: Option<
         unsafe extern "C" fn(
             opaque: *mut c_void,
@@ -145,14 +152,15 @@ pub struct BlkHost {
             arg: *mut c_void,
         ) -> c_int,
     >,
-    /// Optional. A sentence for the host's log; `level` is one of BLK_REPORT_*. Any thread. The text is valid during the call only.
-    /// Without it the library writes to stderr. The seed's error_report.
+    /// Optional. A sentence for the host's log; `level` is one of BLK_REPORT_*. Any thread. The
+    /// text is valid during the call only. Without it the library writes to stderr. The seed's
+    /// error_report.
     pub report:
         Option<unsafe extern "C" fn(opaque: *mut c_void, level: c_int, message: *const c_char)>,
 }
 
-/// A driver: one of the four protocols. Static, never changes, lives until the process ends. The names of the slots are the seed's
-/// without their `bdrv_`.
+/// A driver: one of the four protocols. Static, never changes, lives until the process ends. The
+/// names of the slots are the seed's without their `bdrv_`.
 #[repr(C)]
 pub struct BlkDriver {
     /// sizeof(BlkDriver) of the library. A host must not read slots beyond it.
@@ -163,7 +171,8 @@ pub struct BlkDriver {
     pub needs_filename: c_int,
     /// "gluster" for all four.
     pub format_name: *const c_char,
-    /// "gluster", "gluster+tcp", "gluster+unix" or "gluster+rdma": the scheme of the URIs that it opens. A driver opens only its own scheme.
+    /// "gluster", "gluster+tcp", "gluster+unix" or "gluster+rdma": the scheme of the URIs that it
+    /// opens. A driver opens only its own scheme.
     pub protocol_name: *const c_char,
     /// Version of the library, such as "1.0.0".
     pub library_version: *const c_char,
@@ -176,13 +185,16 @@ pub struct BlkDriver {
 
     /// Opens an image.
     ///
-    /// Options: `filename` (mandatory), the URI gluster[+transport]://[server[:port]]/volume/path[?socket=...] ·
-    /// `write-cache` on|off, whether Gluster's write-behind may acknowledge writes from memory (default: off with
-    /// BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1 to 3600, default 30.
+    /// Options: `filename` (mandatory), the URI
+    /// gluster[+transport]://[server[:port]]/volume/path[?socket=...] · `write-cache` on|off,
+    /// whether Gluster's write-behind may acknowledge writes from memory (default: off with
+    /// BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1
+    /// to 3600, default 30.
     ///
-    /// `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the completion fd was given to set_fd_handler.
-    /// 0, or: -EINVAL bad argument, option or URI (the message holds the usage) · -EBUSY already open · -ENOENT no such image
-    /// or volume · -ENOTCONN no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
+    /// `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
+    /// completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
+    /// message holds the usage) · -EBUSY already open · -ENOENT no such image or volume · -ENOTCONN
+    /// no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
     /// Seed: qemu_gluster_open.
     pub open: Option<
         unsafe extern "C" fn(
@@ -193,15 +205,17 @@ pub struct BlkDriver {
         ) -> c_int,
     >,
 
-    /// Closes an image: waits for what is in flight and calls its callbacks, removes the fd handler, closes the image and
-    /// lets go of the connection without waiting for it. It does not flush: flush before it. Closing a closed image does nothing but a report.
-    /// Seed: qemu_gluster_close.
+    /// Closes an image: waits for what is in flight and calls its callbacks, removes the fd
+    /// handler, closes the image and lets go of the connection without waiting for it. It does not
+    /// flush: flush before it. Closing a closed image does nothing but a report. Seed:
+    /// qemu_gluster_close.
     pub close: Option<unsafe extern "C" fn(bs: *mut BlkState)>,
 
-    /// Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for open. `options`: those of
-    /// create_options and the ones of open that shape the connection; NULL is an empty list. `size` is rounded up to a multiple of
-    /// BLK_SECTOR_SIZE. When the size cannot be set, an image that did not exist before is removed again.
-    /// Seed: qemu_gluster_create.
+    /// Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
+    /// open. `options`: those of create_options and the ones of open that shape the connection;
+    /// NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
+    /// cannot be set, an image that did not exist before is removed again. Seed:
+    /// qemu_gluster_create.
     pub create: Option<
         unsafe extern "C" fn(
             filename: *const c_char,
@@ -210,19 +224,21 @@ pub struct BlkDriver {
         ) -> c_int,
     >,
 
-    /// Length of the image in bytes, or -errno. Counts every acknowledged write. Seed: qemu_gluster_getlength.
+    /// Length of the image in bytes, or -errno. Counts every acknowledged write. Seed:
+    /// qemu_gluster_getlength.
     pub getlength: Option<unsafe extern "C" fn(bs: *mut BlkState) -> i64>,
 
-    /// Bytes that the image occupies on one replica, or -errno. Seed: qemu_gluster_allocated_file_size.
+    /// Bytes that the image occupies on one replica, or -errno. Seed:
+    /// qemu_gluster_allocated_file_size.
     pub get_allocated_file_size: Option<unsafe extern "C" fn(bs: *mut BlkState) -> i64>,
 
     /// Sets the length in bytes; new bytes read as zero. Seed: qemu_gluster_truncate.
     pub truncate:
         Option<unsafe extern "C" fn(bs: *mut BlkState, length: i64, error: *mut BlkError) -> c_int>,
 
-    /// Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly that many bytes; the array may be
-    /// freed after the call, the buffers belong to the library until the callback. What lies past the end reads as zero.
-    /// Seed: qemu_gluster_aio_readv.
+    /// Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly
+    /// that many bytes; the array may be freed after the call, the buffers belong to the library
+    /// until the callback. What lies past the end reads as zero. Seed: qemu_gluster_aio_readv.
     pub aio_readv: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,
@@ -235,8 +251,8 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Writes nb_sectors sectors; grows the image when it ends past the end. Buffers as for aio_readv.
-    /// A write that transfers less than asked is -EIO. Seed: qemu_gluster_aio_writev.
+    /// Writes nb_sectors sectors; grows the image when it ends past the end. Buffers as for
+    /// aio_readv. A write that transfers less than asked is -EIO. Seed: qemu_gluster_aio_writev.
     pub aio_writev: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,
@@ -249,8 +265,9 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Puts every write whose callback came before this call on stable storage. 0 means that all of them are there. After a failure
-    /// the image stays open and the flush may be tried again. Seed: qemu_gluster_aio_flush.
+    /// Puts every write whose callback came before this call on stable storage. 0 means that all of
+    /// them are there. After a failure the image stays open and the flush may be tried again. Seed:
+    /// qemu_gluster_aio_flush.
     pub aio_flush: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,
@@ -259,7 +276,8 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Gives the space of whole sectors back; they read as zero afterwards. Never grows the image. Seed: qemu_gluster_aio_discard.
+    /// Gives the space of whole sectors back; they read as zero afterwards. Never grows the image.
+    /// Seed: qemu_gluster_aio_discard.
     pub aio_discard: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,
@@ -270,12 +288,14 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Waits until this one request is done, then calls its callback, and no other's. Its result is the request's own: what was sent to the
-    /// bricks cannot be taken back. Does nothing for a handle that is no longer valid, or from inside that request's own callback.
-    /// Seed: qemu_gluster_aio_cancel.
+    /// Waits until this one request is done, then calls its callback, and no other's. Its result is
+    /// the request's own: what was sent to the bricks cannot be taken back. Does nothing for a
+    /// handle that is no longer valid, or from inside that request's own callback. Seed:
+    /// qemu_gluster_aio_cancel.
     pub aio_cancel: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
-    /// 0: a new image may not read as zero, since a volume can sit on a block device. Seed: qemu_gluster_has_zero_init.
+    /// 0: a new image may not read as zero, since a volume can sit on a block device. Seed:
+    /// qemu_gluster_has_zero_init.
     pub has_zero_init: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 
     /// aio_readv in bytes, of any offset and length. `flags` is 0.
@@ -317,18 +337,21 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Asks for a request to end early and returns at once; its callback comes as always. libgfapi cannot abort, so today this only asks.
+    /// Asks for a request to end early and returns at once; its callback comes as always. libgfapi
+    /// cannot abort, so today this only asks.
     pub aio_cancel_async: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
     /// Waits until no request of this image is in flight, calling their callbacks. 0 or -errno.
     pub drain: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 
-    /// The fd that is readable while a callback waits to be called, or -errno. It belongs to the library.
+    /// The fd that is readable while a callback waits to be called, or -errno. It belongs to the
+    /// library.
     pub get_completion_fd: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 
     /// Calls the callbacks of all requests that are done, without waiting. Their number, or -errno.
     pub dispatch: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 
-    /// Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen, say). 0, or -EBUSY while images are open.
+    /// Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen,
+    /// say). 0, or -EBUSY while images are open.
     pub release: Option<unsafe extern "C" fn() -> c_int>,
 }

@@ -8,8 +8,9 @@
 //!    └─ armed false -> true: one byte into the pipe └─ both empty: byte out, armed -> false
 //! ```
 //!
-//! The pipe is readable whenever an item waits in either list, and holds one byte at most but for a race that adds one per
-//! pushing thread: it can never fill. The host may therefore stop after any item, or run a nested loop inside a callback.
+//! The pipe is readable whenever an item waits in either list, and holds one byte at most but for a
+//! race that adds one per pushing thread: it can never fill. The host may therefore stop after any
+//! item, or run a nested loop inside a callback.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -105,7 +106,8 @@ impl<T: Copy + PartialEq> Completions<T> {
         local.len() + self.ready.lock().len()
     }
 
-    /// Blocks until `condition` holds. It is looked at after each push and each `changed`; it may call `take` and `len`, not `wait_until`.
+    /// Blocks until `condition` holds. It is looked at after each push and each `changed`; it may
+    /// call `take` and `len`, not `wait_until`.
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         // Pairs with the fence in `changed`: either we see the change or the changer sees us.
@@ -128,13 +130,15 @@ impl<T: Copy + PartialEq> Completions<T> {
         }
     }
 
-    /// Held by a thread while it hands an item over: the item can be popped, and its image closed, before that thread has finished here.
+    /// Held by a thread while it hands an item over: the item can be popped, and its image closed,
+    /// before that thread has finished here.
     pub fn visit(&self) -> Visit<'_> {
         self.visitors.fetch_add(1, Ordering::Relaxed);
         Visit(&self.visitors)
     }
 
-    /// Waits until no visit is left, so that this value and its fds can go. Visitors are on their way out and wait for nothing.
+    /// Waits until no visit is left, so that this value and its fds can go. Visitors are on their
+    /// way out and wait for nothing.
     pub fn wait_for_visitors(&self) {
         while self.visitors.load(Ordering::Acquire) > 0 {
             std::thread::yield_now();
@@ -169,7 +173,8 @@ impl Pipe {
     }
 
     fn put_byte(&self) {
-        // SAFETY: one readable byte. Neither EINTR (no signals on a nonblocking pipe write) nor EAGAIN (a handful of bytes at most) can happen.
+        // SAFETY: one readable byte. Neither EINTR (no signals on a nonblocking pipe write) nor
+        // EAGAIN (a handful of bytes at most) can happen.
         unsafe { libc::write(self.writer.as_raw_fd(), [1u8].as_ptr().cast(), 1) };
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `blkgluster_init` and the four static tables; each slot checks its C arguments and hands over to the safe core.
+//! `blkgluster_init` and the four static tables; each slot checks its C arguments and hands over to
+//! the safe core.
 
 mod host;
 mod input;
@@ -17,14 +18,15 @@ use std::sync::Arc;
 
 /// Registers the four drivers with the host.
 ///
-/// Call it once, before anything else, on any thread. `host` is copied. Each driver is handed to `host->register_driver`, in the seed's order:
-/// gluster+rdma, gluster+unix, gluster+tcp, gluster.
+/// Call it once, before anything else, on any thread. `host` is copied. Each driver is handed to
+/// `host->register_driver`, in the seed's order: gluster+rdma, gluster+unix, gluster+tcp, gluster.
 ///
-/// 0, or: -EINVAL `host` is NULL, shorter than this header's BlkHost, of an unknown version, or lacks register_driver · -EALREADY a host is
-/// registered already, this one or another (one process has one; see `release`) · the negative value that register_driver returned.
+/// 0, or: -EINVAL `host` is NULL, shorter than this header's BlkHost, of an unknown version, or
+/// lacks register_driver · -EALREADY a host is registered already, this one or another (one process
+/// has one; see `release`) · the negative value that register_driver returned.
 ///
-/// # Safety
-/// `host` is NULL or points to a BlkHost whose struct_size is true and whose functions may be called until `release`.
+/// # Safety `host` is NULL or points to a BlkHost whose struct_size is true and whose functions may
+/// be called until `release`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn blkgluster_init(host: *const BlkHost) -> c_int {
     // SAFETY: passed on.
@@ -309,7 +311,8 @@ unsafe fn transfer(
                 "request flags {flags:#x} are unknown; there are none yet"
             )));
         }
-        // SAFETY: the host's promises: the elements are valid, and so are the buffers until the callback.
+        // SAFETY: the host's promises: the elements are valid, and so are the buffers until the
+        // callback.
         unsafe {
             let buffers = Buffers::new(input::elements(iov, iovcnt)?);
             submit(bs, kind, range?, buffers, cb, opaque)

@@ -2,16 +2,20 @@
 //! The only code that calls libgfapi.
 //!
 //! It keeps the rules that cost data or the host when broken:
-//! 1. No `glfs_*` call is made from a completion callback: after a graph switch the network thread would wait
-//!    for itself. [`Completion::complete`] must not call back into this module.
-//! 2. A file is drained before it is closed, since libgfapi drops later completions ([`File::close`]'s contract).
-//! 3. Write-behind is in pass-through, or keeps what a failed fsync could not write ([`ConnectSpec::write_cache`]).
+//! 1. No `glfs_*` call is made from a completion callback: after a graph switch the network thread
+//!    would wait for itself. [`Completion::complete`] must not call back into this module.
+//! 2. A file is drained before it is closed, since libgfapi drops later completions
+//!    ([`File::close`]'s contract).
+//! 3. Write-behind is in pass-through, or keeps what a failed fsync could not write
+//!    ([`ConnectSpec::write_cache`]).
 //! 4. `glfs_copy_file_range` is never used: it sends source offset 0.
-//! 5. `glfs_lseek` is never used on a file with requests in flight: its result travels through the fd's offset.
-//!    The length comes from `fstat`, which write-behind answers after the writes that it acknowledged.
+//! 5. `glfs_lseek` is never used on a file with requests in flight: its result travels through the
+//!    fd's offset. The length comes from `fstat`, which write-behind answers after the writes that
+//!    it acknowledged.
 //! 6. One client event thread: `glfs_fini` crashes with more.
 //!
-//! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while connecting.
+//! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
+//! connecting.
 
 mod sys;
 mod thread;
@@ -37,7 +41,8 @@ fn last_errno(fallback: i32) -> Errno {
     Errno::new(unsafe { *libc::__errno_location() }, fallback)
 }
 
-/// errno is only written by failing calls; without this a failure that leaves it alone would report an older one.
+/// errno is only written by failing calls; without this a failure that leaves it alone would report
+/// an older one.
 fn clear_errno() {
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = 0 }
@@ -76,10 +81,12 @@ pub struct ConnectSpec {
 }
 
 impl ConnectSpec {
-    /// Client options, as (translator name pattern, key, value). They count only when set before glfs_init.
+    /// Client options, as (translator name pattern, key, value). They count only when set before
+    /// glfs_init.
     fn xlator_options(&self) -> Vec<(&CStr, &CStr, &CStr)> {
         let mut options = vec![
-            // Each of these costs a thread hop or CPU per request and holds nothing that a disk image needs.
+            // Each of these costs a thread hop or CPU per request and holds nothing that a disk
+            // image needs.
             (c"*-io-threads", c"pass-through", c"true"),
             (c"*-md-cache", c"pass-through", c"true"),
             (c"*-read-ahead", c"pass-through", c"true"),
@@ -111,12 +118,12 @@ unsafe impl Send for Connection {}
 unsafe impl Sync for Connection {}
 
 impl Connection {
-    /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever for a server that accepts
-    /// and never answers), so it runs on a thread that nobody has to wait for. Gluster's threads inherit the signal mask of
-    /// the calling thread.
+    /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever
+    /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
+    /// for. Gluster's threads inherit the signal mask of the calling thread.
     ///
-    /// A failure can leave a half-made connection, whose disposal takes as long as that of a whole one; it is returned
-    /// for the caller to dispose of.
+    /// A failure can leave a half-made connection, whose disposal takes as long as that of a whole
+    /// one; it is returned for the caller to dispose of.
     pub fn connect(
         spec: &ConnectSpec,
     ) -> std::result::Result<Connection, (Errno, Option<Connection>)> {
@@ -171,7 +178,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of the host.
+    /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
+    /// the host.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
         unsafe { sys::glfs_fini(self.0.as_ptr()) };
@@ -199,8 +207,8 @@ pub struct Stat {
     pub kind: libc::mode_t,
 }
 
-/// An open file. The connection that it was opened on must outlive it: its holder keeps both. Dropping it closes it, with no
-/// request in flight (rule 2), and hides the error.
+/// An open file. The connection that it was opened on must outlive it: its holder keeps both.
+/// Dropping it closes it, with no request in flight (rule 2), and hides the error.
 pub struct File(NonNull<sys::glfs_fd>);
 
 // SAFETY: libgfapi allows calls on one glfs_fd_t from any thread at once.
@@ -289,18 +297,18 @@ impl File {
         Ok(())
     }
 
-    /// Submits one operation. `Ok`: `C::complete` will be called once with `cookie`, on any thread, perhaps before this
-    /// returns. `Err`: it never will.
+    /// Submits one operation. `Ok`: `C::complete` will be called once with `cookie`, on any thread,
+    /// perhaps before this returns. `Err`: it never will.
     ///
-    /// # Safety
-    /// `cookie` satisfies `C`'s contract until the completion, and so do the buffers of a read. The elements of `Op`'s iovecs are
-    /// valid for their lengths.
+    /// # Safety `cookie` satisfies `C`'s contract until the completion, and so do the buffers of a
+    /// read. The elements of `Op`'s iovecs are valid for their lengths.
     pub unsafe fn submit<C: Completion>(&self, op: Op<'_>, cookie: *mut c_void) -> Result<()> {
         use_process_identity();
         let fd = self.0.as_ptr();
         let done = Some(on_completion::<C> as unsafe extern "C" fn(_, _, _, _, _));
         clear_errno();
-        // SAFETY: the file is live; iovec arrays are copied by libgfapi, what they point to is the caller's promise.
+        // SAFETY: the file is live; iovec arrays are copied by libgfapi, what they point to is the
+        // caller's promise.
         let ret = unsafe {
             match op {
                 Op::Read { iov, offset } => sys::glfs_preadv_async(
@@ -343,7 +351,8 @@ impl File {
 pub enum Op<'a> {
     /// Into the buffers, from the offset on.
     Read { iov: &'a [iovec], offset: i64 },
-    /// From the buffers, to the offset on; `through` asks write-behind and the brick to hold nothing back.
+    /// From the buffers, to the offset on; `through` asks write-behind and the brick to hold
+    /// nothing back.
     Write {
         iov: &'a [iovec],
         offset: i64,
@@ -357,8 +366,8 @@ pub enum Op<'a> {
 
 /// Receiver of completions.
 pub trait Completion {
-    /// An operation has ended with a number of bytes or an errno. Runs on a thread of Gluster's or inside `submit`; must neither block nor
-    /// call into this module.
+    /// An operation has ended with a number of bytes or an errno. Runs on a thread of Gluster's or
+    /// inside `submit`; must neither block nor call into this module.
     ///
     /// # Safety
     /// `cookie` is the one given to [`File::submit`], and this is its only completion.
@@ -384,18 +393,21 @@ unsafe extern "C" fn on_completion<C: Completion>(
     // SAFETY: libgfapi hands back the cookie of `submit`, once.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { C::complete(cookie, result) }));
     if outcome.is_err() {
-        // SAFETY: as above. A second panic has no good end: the process aborts at this extern "C" boundary.
+        // SAFETY: as above. A second panic has no good end: the process aborts at this extern "C"
+        // boundary.
         unsafe { C::complete_after_panic(cookie) };
     }
 }
 
-/// Fixes the identity that this thread's calls carry to the bricks. Otherwise libgfapi asks the kernel for it, four system calls per request.
+/// Fixes the identity that this thread's calls carry to the bricks. Otherwise libgfapi asks the
+/// kernel for it, four system calls per request.
 fn use_process_identity() {
     thread_local!(static FIXED: Cell<bool> = const { Cell::new(false) });
     if FIXED.replace(true) {
         return;
     }
-    // SAFETY: getters of the process's identity; `groups` has room for as many as the kernel said. A failure leaves libgfapi asking the kernel.
+    // SAFETY: getters of the process's identity; `groups` has room for as many as the kernel said.
+    // A failure leaves libgfapi asking the kernel.
     unsafe {
         let mut groups: Vec<libc::gid_t> = Vec::new();
         let count = libc::getgroups(0, std::ptr::null_mut());

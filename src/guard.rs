@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The panic boundary, and the funnels from `Result` to what C expects: one for each return convention.
+//! The panic boundary, and the funnels from `Result` to what C expects: one for each return
+//! convention.
 //!
 //! | convention | failure | caught panic |
 //! |---|---|---|
@@ -17,7 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `body`, turning a panic into an error.
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    // AssertUnwindSafe: the locks do not poison, and what they hold is valid between any two statements.
+    // AssertUnwindSafe: the locks do not poison, and what they hold is valid between any two
+    // statements.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let why = panic
             .downcast_ref::<&str>()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One open image: Open -> Draining -> Closed.
 //!
-//! A request is accepted under the phase's read lock and closing begins under its write lock, so that none slips in behind the drain.
+//! A request is accepted under the phase's read lock and closing begins under its write lock, so
+//! that none slips in behind the drain.
 
 mod registry;
 
@@ -74,7 +75,8 @@ impl Phase {
 /// Every file system holds files of this size.
 const ALWAYS_PROVED: i64 = 1 << 40;
 
-/// A write that went through proves the rest of its GiB, but for the last blocks: limits lie just below powers of two.
+/// A write that went through proves the rest of its GiB, but for the last blocks: limits lie just
+/// below powers of two.
 const PROOF_STEP: i64 = 1 << 30;
 const PROOF_MARGIN: i64 = 1 << 16;
 
@@ -244,8 +246,9 @@ impl Image {
         Ok(())
     }
 
-    /// Whether write-behind must not hold a write that ends at `end` back. It would acknowledge one beyond what the bricks' file system
-    /// allows, and then never get rid of it: each later flush would fail.
+    /// Whether write-behind must not hold a write that ends at `end` back. It would acknowledge one
+    /// beyond what the bricks' file system allows, and then never get rid of it: each later flush
+    /// would fail.
     fn must_go_through(&self, end: i64) -> bool {
         self.location.write_cache() && end > self.proved.load(Ordering::Relaxed)
     }
@@ -309,7 +312,8 @@ impl Image {
         self.requests.completions().fd()
     }
 
-    /// Calls the callbacks of the requests that are done now; what finishes meanwhile leaves the fd readable. Their number.
+    /// Calls the callbacks of the requests that are done now; what finishes meanwhile leaves the fd
+    /// readable. Their number.
     pub fn dispatch(&self) -> usize {
         // At least one look: it makes the fd unreadable when nothing is there.
         let most = self.requests.completions().len().max(1);
@@ -337,7 +341,8 @@ impl Image {
 
     fn deliver(&self, request: SlotRef, outcome: &Outcome) {
         self.watch_health(outcome);
-        // Before the callback: it may close this image, which waits for all but the request it is called for.
+        // Before the callback: it may close this image, which waits for all but the request it is
+        // called for.
         if self.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.requests.completions().changed();
         }

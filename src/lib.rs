@@ -22,9 +22,9 @@
 //!    cb(opaque, ret)              request  exactly once
 //! ```
 //!
-//! Before the first request, [`options`] and [`uri`] turn the host's words into a [`options::ImageLocation`], and
-//! [`volume`] connects, or finds the connection that another image of that volume made.
-//! [`error`] and [`report`] carry what went wrong to the host.
+//! Before the first request, [`options`] and [`uri`] turn the host's words into a
+//! [`options::ImageLocation`], and [`volume`] connects, or finds the connection that another image
+//! of that volume made. [`error`] and [`report`] carry what went wrong to the host.
 
 pub mod abi;
 pub mod entry;

@@ -26,16 +26,19 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
-/// Largest read or write that one call to libgfapi gets. Far below the 1 GiB that kills a connection.
+/// Largest read or write that one call to libgfapi gets. Far below the 1 GiB that kills a
+/// connection.
 const MAX_TRANSFER: i64 = 16 << 20;
 
 /// Most elements that one call gets; known to work.
 const MAX_IOV: usize = 32768;
 
-/// Where a request is cut when its elements are too many: a multiple of every block size, for O_DIRECT.
+/// Where a request is cut when its elements are too many: a multiple of every block size, for
+/// O_DIRECT.
 const CUT: i64 = 4096;
 
-/// Largest discard that one call gets: on a sharded volume each shard of it becomes a call of its own.
+/// Largest discard that one call gets: on a sharded volume each shard of it becomes a call of its
+/// own.
 const MAX_DISCARD: i64 = 1 << 30;
 
 /// What a request does.
@@ -91,8 +94,8 @@ impl Callback {
 pub struct Buffers<'a>(&'a [iovec]);
 
 impl<'a> Buffers<'a> {
-    /// # Safety
-    /// Each element is valid for its length, for reading or writing as the request does, until the request's callback.
+    /// # Safety Each element is valid for its length, for reading or writing as the request does,
+    /// until the request's callback.
     pub unsafe fn new(elements: &'a [iovec]) -> Buffers<'a> {
         Buffers(elements)
     }
@@ -205,9 +208,11 @@ impl Slot {
 
     /// Drops one of `pending`; the last one makes the request ready.
     fn one_ended(&self) {
-        // AcqRel: the results of all parts are visible to the thread that takes it from the ready list.
+        // AcqRel: the results of all parts are visible to the thread that takes it from the ready
+        // list.
         if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: the completions outlive the request, see `Slab`. `self` is not used after the push, since a host thread may already recycle it.
+            // SAFETY: the completions outlive the request, see `Slab`. `self` is not used after the
+            // push, since a host thread may already recycle it.
             unsafe { &*self.completions }.push(SlotRef::new(self));
         }
     }
@@ -215,7 +220,8 @@ impl Slot {
 
 impl Completion for Part {
     unsafe fn complete(cookie: *mut c_void, result: gfapi::Result<u64>) {
-        // SAFETY: the cookie is a part of a submitted request; parts do not move or go before the request is ready.
+        // SAFETY: the cookie is a part of a submitted request; parts do not move or go before the
+        // request is ready.
         let part = unsafe { &*cookie.cast::<Part>() };
         // SAFETY: as above, slots never move.
         let slot = unsafe { &*part.slot };
@@ -231,8 +237,8 @@ impl Completion for Part {
     }
 
     unsafe fn complete_after_panic(cookie: *mut c_void) {
-        // SAFETY: as for `complete`. What can panic there (a broken lock queue, say) comes before the decrement or inside the push, where
-        // the request is not yet visible to the host.
+        // SAFETY: as for `complete`. What can panic there (a broken lock queue, say) comes before
+        // the decrement or inside the push, where the request is not yet visible to the host.
         unsafe { Self::complete(cookie, Err(Errno::new(libc::EIO, libc::EIO))) }
     }
 }
@@ -265,7 +271,8 @@ impl SlotRef {
     /// Sends every part off. The request may be ready, taken and recycled before this returns.
     pub fn submit(self, file: &File) {
         let slot = self.slot();
-        // SAFETY: begun by this thread and not submitted: ours alone. Shared from here on, so no `&mut`.
+        // SAFETY: begun by this thread and not submitted: ours alone. Shared from here on, so no
+        // `&mut`.
         let body = unsafe { &*slot.body.get() };
         // One more than the parts, ours, so that it cannot become ready while we walk over them.
         slot.pending
@@ -297,7 +304,8 @@ impl SlotRef {
                 result = result.and(Err(Errno::new(-got as i32, libc::EIO)));
             } else if body.kind == Kind::Read {
                 part.progress += got;
-                // Zero bytes say that this is the end. Anything else short only says that it may be: read on.
+                // Zero bytes say that this is the end. Anything else short only says that it may
+                // be: read on.
                 more += u32::from(got > 0 && part.progress < part.length);
             } else if body.kind == Kind::Write && got != part.length {
                 result = result.and(Err(Errno::new(libc::EIO, libc::EIO)));
@@ -365,9 +373,11 @@ impl SlotRef {
 }
 
 impl Part {
-    /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the host to see in the callback.
+    /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
+    /// host to see in the callback.
     fn send(&self, body: &Body, file: &File) {
-        // Between this store and the completion nobody else writes it: a stale result must not outlive the call.
+        // Between this store and the completion nobody else writes it: a stale result must not
+        // outlive the call.
         self.result.store(0, Ordering::Relaxed);
         let start = self.offset - body.offset + self.progress;
         let length = self.length - self.progress;
@@ -392,7 +402,8 @@ impl Part {
             Kind::Discard => Op::Discard { offset, length },
         };
         let cookie: *const Part = self;
-        // SAFETY: the part stays where it is until its request is ready; the buffers are the host's promise to `Buffers::new`.
+        // SAFETY: the part stays where it is until its request is ready; the buffers are the host's
+        // promise to `Buffers::new`.
         let submitted = unsafe { file.submit::<Part>(op, cookie.cast_mut().cast()) };
         if let Err(errno) = submitted {
             // SAFETY: a refused call has no other completion.

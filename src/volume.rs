@@ -40,7 +40,8 @@ impl Connected {
     }
 }
 
-/// The connection that `spec` describes: the one that another image has, or a new one. Waits at most `deadline` for a new one.
+/// The connection that `spec` describes: the one that another image has, or a new one. Waits at
+/// most `deadline` for a new one.
 pub fn acquire(spec: &ConnectSpec, deadline: Duration) -> Result<Connected> {
     let volume = {
         let mut volumes = VOLUMES.lock();
@@ -77,12 +78,13 @@ impl Drop for Volume {
     }
 }
 
-/// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of the process.
+/// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of
+/// the process.
 fn retire(connection: Connection) {
     let spawned = spawn_quietly("blkg-retire", move || connection.dispose());
     if let Err(why) = spawned {
-        // The connection was dropped with the closure: its threads and sockets stay until exit. Waiting 10 seconds here instead could hang the
-        // host's main loop.
+        // The connection was dropped with the closure: its threads and sockets stay until exit.
+        // Waiting 10 seconds here instead could hang the host's main loop.
         report::report(
             Level::Warning,
             &format!(

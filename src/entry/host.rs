@@ -12,7 +12,8 @@ use std::os::fd::RawFd;
 #[derive(Clone, Copy)]
 pub struct Host(BlkHost);
 
-// SAFETY: its pointers are handed back to the host's own functions only, which the header says may be called from any thread.
+// SAFETY: its pointers are handed back to the host's own functions only, which the header says may
+// be called from any thread.
 unsafe impl Send for Host {}
 // SAFETY: as above.
 unsafe impl Sync for Host {}
@@ -197,8 +198,8 @@ impl PollLoop for Loop {
     }
 }
 
-/// What the host calls when an image's completion fd is readable. `arg` is the image's number, so that a call that comes after
-/// close finds nothing.
+/// What the host calls when an image's completion fd is readable. `arg` is the image's number, so
+/// that a call that comes after close finds nothing.
 unsafe extern "C" fn on_readable(arg: *mut c_void) {
     guard::nothing(|| {
         if let Some(image) = image::get(ImageId::from_raw(arg.addr() as u64)) {

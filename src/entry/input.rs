@@ -7,7 +7,8 @@ use crate::options::Pair;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What lies behind BlkState.opaque: the number of the open image, 0 for none. Host memory, zeroed by the host.
+/// What lies behind BlkState.opaque: the number of the open image, 0 for none. Host memory, zeroed
+/// by the host.
 #[repr(C)]
 pub struct Cell {
     id: AtomicU64,
@@ -43,7 +44,8 @@ impl Cell {
         image::get(ImageId::from_raw(self.id.load(Ordering::Acquire))).ok_or_else(not_open)
     }
 
-    /// Empties it, unless it holds another image by now: a callback of the closing one may have opened it anew.
+    /// Empties it, unless it holds another image by now: a callback of the closing one may have
+    /// opened it anew.
     pub fn vacate(&self, image: &Image) {
         let _another_image =
             self.id
@@ -70,8 +72,8 @@ pub fn not_open() -> Error {
 
 /// The library's state of `bs`.
 ///
-/// # Safety
-/// `bs` is NULL or points to a BlkState whose struct_size is true; its opaque is NULL or points to instance_size bytes that live as long as `bs`.
+/// # Safety `bs` is NULL or points to a BlkState whose struct_size is true; its opaque is NULL or
+/// points to instance_size bytes that live as long as `bs`.
 pub unsafe fn cell<'a>(bs: *mut BlkState) -> Result<&'a Cell> {
     if bs.is_null() || !bs.is_aligned() {
         return Err(Error::invalid("the BlkState is NULL or not aligned"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Open images by number. The host holds numbers only, in its BlkState, its fd handler's argument and its request handles: one that went stale
-//! is recognised instead of followed.
+//! Open images by number. The host holds numbers only, in its BlkState, its fd handler's argument
+//! and its request handles: one that went stale is recognised instead of followed.
 
 use super::Image;
 use crate::error::{Error, Result, Stage};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The slots of one image's requests: they never move, are used again, and are found by a handle that goes stale.
+//! The slots of one image's requests: they never move, are used again, and are found by a handle
+//! that goes stale.
 
 use super::{Ask, Slot};
 use crate::completion::Completions;
@@ -7,7 +8,8 @@ use parking_lot::Mutex;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-/// Names one request of one image, and no later request in the same slot (2^28 requests of that slot long).
+/// Names one request of one image, and no later request in the same slot (2^28 requests of that
+/// slot long).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
     /// Index of the slot.
@@ -25,7 +27,8 @@ impl Handle {
     pub const GENERATION_BITS: u32 = 28;
 }
 
-/// A slot of a slab that is still there: the image keeps its slab while a request is in flight or a thread of the host is in the driver.
+/// A slot of a slab that is still there: the image keeps its slab while a request is in flight or a
+/// thread of the host is in the driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SlotRef(NonNull<Slot>);
 
@@ -40,7 +43,8 @@ impl SlotRef {
     }
 
     pub(super) fn slot<'a>(self) -> &'a Slot {
-        // SAFETY: slots are freed with their slab only, which outlives every SlotRef (see the type).
+        // SAFETY: slots are freed with their slab only, which outlives every SlotRef (see the
+        // type).
         unsafe { self.0.as_ref() }
     }
 }

@@ -74,15 +74,17 @@ impl<'a> Piece<'a> {
         UriError::new(part, self.at, reason)
     }
 
-    /// This piece for a message, with a blank in front; nothing where it could be a part of a password.
+    /// This piece for a message, with a blank in front; nothing if it is not readable, or could be a part of a password.
     ///
     /// With an `@` in the text that cannot be excluded: a password with a `/`, `?` or `#` in it ends the server part
     /// early, and its rest looks like a path or a query.
     pub(super) fn quoted(self) -> String {
-        if self.whole.contains('@') || self.text.len() > MAX_QUOTED {
+        let readable =
+            self.text.len() <= MAX_QUOTED && self.text.bytes().all(|byte| byte.is_ascii_graphic());
+        if self.whole.contains('@') || !readable {
             return String::new();
         }
-        format!(" {:?}", self.text)
+        format!(" \"{}\"", self.text)
     }
 
     /// Refuses characters that may stand here only percent-encoded, and broken percent-encoding.

@@ -340,6 +340,7 @@ fn messages_stay_on_one_short_line() {
     let long = "x".repeat(1 << 20);
     for uri in [
         format!("{long}:/v/i"),
+        format!("{}:/v/i", "\u{13}".repeat(32)),
         format!("gluster:/v/i?{long}"),
         format!("gluster://[{long}]/v/i"),
     ] {
