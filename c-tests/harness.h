@@ -168,6 +168,9 @@ void io_done(void *opaque, int ret);
 void io_begin(struct io *io, struct img *img);
 bool io_end(struct io *io, struct BlkAiocb *acb);
 
+/* When set, every callback asks it whether it may run here. */
+extern bool (*t_callback_may_run)(void);
+
 /* The callbacks' own rules that were broken so far, by any thread. */
 unsigned t_broken_rules(void);
 

@@ -83,6 +83,8 @@ int img_create(const char *uri, const char *size, struct BlkError *error)
 
 /* ---- requests ------------------------------------------------------------------------------------------------ */
 
+bool (*t_callback_may_run)(void);
+
 static __thread int submitting;
 static unsigned broken_rules, callbacks;
 
@@ -107,6 +109,8 @@ void io_done(void *opaque, int ret)
         broken("a second callback for one request");
     if (!pthread_equal(io->img->owner, pthread_self()))
         broken("a callback on a thread that does not poll the image");
+    if (t_callback_may_run && !t_callback_may_run())
+        broken("a callback on a thread of libgfapi's");
     if (ret > 0)
         broken("a callback with a positive result");
     io->ret = ret;
