@@ -302,11 +302,18 @@ impl SlotRef {
             let got = *part.result.get_mut();
             if got < 0 {
                 result = result.and(Err(Errno::new(-got as i32, libc::EIO)));
-            } else if body.kind == Kind::Read {
+            } else if body.kind == Kind::Read && got <= part.length - part.progress {
                 part.progress += got;
                 // Zero bytes say that this is the end. Anything else short only says that it may
                 // be: read on.
-                more += u32::from(got > 0 && part.progress < part.length);
+                if got > 0 && part.progress < part.length {
+                    more += 1;
+                } else {
+                    // Not sent again: it must not count again when the others come back.
+                    *part.result.get_mut() = 0;
+                }
+            } else if body.kind == Kind::Read {
+                result = result.and(Err(Errno::new(libc::EIO, libc::EIO)));
             } else if body.kind == Kind::Write && got != part.length {
                 result = result.and(Err(Errno::new(libc::EIO, libc::EIO)));
             }
