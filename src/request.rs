@@ -37,9 +37,12 @@ const MAX_IOV: usize = 32768;
 /// O_DIRECT.
 const CUT: i64 = 4096;
 
-/// Largest discard that one call gets: on a sharded volume each shard of it becomes a call of its
-/// own.
-const MAX_DISCARD: i64 = 1 << 30;
+/// A discard is cut into pieces of this many bytes, since a sharded volume takes half a second for
+/// each, ...
+const DISCARD: i64 = 1 << 30;
+
+/// ... or of a multiple of it, into so many pieces at most: as many as a server takes at once.
+const MOST_DISCARDS: i64 = 64;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,23 +302,9 @@ impl SlotRef {
         let mut result = Ok(());
         let mut more = 0;
         for part in &mut body.parts {
-            let got = *part.result.get_mut();
-            if got < 0 {
-                result = result.and(Err(Errno::new(-got as i32, libc::EIO)));
-            } else if body.kind == Kind::Read && got <= part.length - part.progress {
-                part.progress += got;
-                // Zero bytes say that this is the end. Anything else short only says that it may
-                // be: read on.
-                if got > 0 && part.progress < part.length {
-                    more += 1;
-                } else {
-                    // Not sent again: it must not count again when the others come back.
-                    *part.result.get_mut() = 0;
-                }
-            } else if body.kind == Kind::Read {
-                result = result.and(Err(Errno::new(libc::EIO, libc::EIO)));
-            } else if body.kind == Kind::Write && got != part.length {
-                result = result.and(Err(Errno::new(libc::EIO, libc::EIO)));
+            match part.settle(body.kind) {
+                Ok(unfinished) => more += u32::from(unfinished),
+                Err(errno) => result = result.and(Err(errno)),
             }
         }
         if result.is_ok() && more > 0 {
@@ -380,6 +369,28 @@ impl SlotRef {
 }
 
 impl Part {
+    /// Takes note of the last call's result, once; whether the part has to be read on.
+    fn settle(&mut self, kind: Kind) -> std::result::Result<bool, Errno> {
+        let left = self.length - self.progress;
+        let got = std::mem::take(self.result.get_mut());
+        match kind {
+            _ if got < 0 => Err(Errno::new(-got as i32, libc::EIO)),
+            Kind::Read if got <= left => {
+                self.progress += got;
+                // Zero bytes say that this is the end. Anything else short only says that it may be.
+                let unfinished = got > 0 && got < left;
+                if unfinished {
+                    // The mark by which `read_on` finds it.
+                    *self.result.get_mut() = got;
+                }
+                Ok(unfinished)
+            }
+            Kind::Flush | Kind::Discard => Ok(false),
+            Kind::Write if got == self.length => Ok(false),
+            Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
+        }
+    }
+
     /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
     /// host to see in the callback.
     fn send(&self, body: &Body, file: &File) {
@@ -426,7 +437,7 @@ fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
             body.parts.push(part(0, 0));
             return;
         }
-        Kind::Discard => MAX_DISCARD,
+        Kind::Discard => DISCARD * (body.length / (DISCARD * MOST_DISCARDS) + 1),
         Kind::Read | Kind::Write => MAX_TRANSFER,
     };
     let mut done = 0;

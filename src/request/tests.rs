@@ -78,6 +78,14 @@ fn a_flush_is_one_part_and_nothing_is_none() {
 }
 
 #[test]
+fn a_huge_discard_is_few_parts() {
+    let length = crate::options::MAX_END;
+    let parts = parts(body(Kind::Discard, 0, length, vec![]));
+    assert!(parts.len() <= 64, "{}", parts.len());
+    assert_eq!(parts.iter().map(|(_, length)| length).sum::<i64>(), length);
+}
+
+#[test]
 fn zero_fill_stays_within_its_range() {
     let mut first = [1u8; 8];
     let mut second = [1u8; 8];
