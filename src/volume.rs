@@ -2,79 +2,167 @@
 //! A connected volume, shared by the images on it, and retired in the background.
 //!
 //! ```text
-//!  acquire ──> connecting (helper thread, deadline) ──> connected ──> last image lets go ──> retiring ──> gone
-//!                 │  one opener connects, the others wait                 (own thread, up to 10 s)
-//!                 └─> failed: told to that opener; the next one tries again
+//!  acquire ──> connecting (helper thread) ──> connected ──> last image lets go ──> retiring ──> gone
+//!                 │  openers wait, each until its own deadline             (own thread, up to 10 s)
+//!                 └─> failed: told to those who wait; the next opener tries again
 //! ```
 
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{ConnectSpec, Connection, spawn_quietly};
 use crate::report::{self, Level};
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 /// Every connection that an image uses or an opener waits for. Weak: the images own them.
 static VOLUMES: Mutex<Option<HashMap<ConnectSpec, Weak<Volume>>>> = Mutex::new(None);
 
 /// A volume that somebody connects to or is connected to.
-pub struct Volume {
+struct Volume {
     spec: ConnectSpec,
-    connection: OnceCell<Connection>,
+    /// Set once, by the thread that connects.
+    outcome: OnceLock<std::result::Result<Connection, Errno>>,
+    lock: Mutex<()>,
+    settled: Condvar,
 }
 
-/// A [`Volume`] that is connected.
+/// A volume that is connected.
 #[derive(Clone)]
 pub struct Connected(Arc<Volume>);
 
 impl Connected {
     /// The connection.
     pub fn connection(&self) -> &Connection {
-        self.0
-            .connection
-            .get()
-            .expect("set before Connected is made")
+        match self.0.outcome.get() {
+            Some(Ok(connection)) => connection,
+            _ => unreachable!("Connected is made of a volume that is connected"),
+        }
     }
 }
 
 /// The connection that `spec` describes: the one that another image has, or a new one. Waits at
 /// most `deadline` for a new one.
 pub fn acquire(spec: &ConnectSpec, deadline: Duration) -> Result<Connected> {
-    let volume = {
-        let mut volumes = VOLUMES.lock();
-        let volumes = volumes.get_or_insert_with(HashMap::new);
-        match volumes.get(spec).and_then(Weak::upgrade) {
-            Some(volume) => volume,
-            None => {
-                let volume = Arc::new(Volume {
-                    spec: spec.clone(),
-                    connection: OnceCell::new(),
-                });
-                volumes.insert(spec.clone(), Arc::downgrade(&volume));
-                volume
-            }
+    let (volume, is_new) = find(spec);
+    if is_new {
+        volume.connect()?;
+    }
+    match volume.wait(deadline) {
+        Some(Ok(_)) => Ok(Connected(volume)),
+        Some(Err(errno)) => Err(explain(spec, *errno)),
+        None => Err(Error::new(
+            Stage::Connect,
+            libc::ETIMEDOUT,
+            format!(
+                "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); check that the address is \
+                 right and that no firewall drops packets, or raise connect-timeout",
+                name(spec),
+                servers(spec),
+                deadline.as_secs()
+            ),
+        )),
+    }
+}
+
+/// The volume that others use or wait for, or a new one; whether it is new.
+fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
+    let mut volumes = VOLUMES.lock();
+    let volumes = volumes.get_or_insert_with(HashMap::new);
+    match volumes.get(spec).and_then(Weak::upgrade) {
+        Some(volume) if !matches!(volume.outcome.get(), Some(Err(_))) => (volume, false),
+        _ => {
+            let volume = Arc::new(Volume {
+                spec: spec.clone(),
+                outcome: OnceLock::new(),
+                lock: Mutex::new(()),
+                settled: Condvar::new(),
+            });
+            volumes.retain(|_, weak| weak.strong_count() > 0);
+            volumes.insert(spec.clone(), Arc::downgrade(&volume));
+            (volume, true)
         }
-    };
-    volume
-        .connection
-        .get_or_try_init(|| connect(spec, deadline))?;
-    Ok(Connected(volume))
+    }
+}
+
+impl Volume {
+    /// Starts the thread that connects. It holds no reference that counts: when every opener has
+    /// given up, what it gets is nobody's.
+    fn connect(self: &Arc<Volume>) -> Result<()> {
+        let attempt = Attempt(Arc::downgrade(self));
+        let spec = self.spec.clone();
+        let spawned = spawn_quietly("blkg-connect", move || {
+            let attempt = attempt;
+            match Connection::connect(&spec) {
+                Ok(connection) => match attempt.0.upgrade() {
+                    // Should they give up just now, the drop of the volume retires it.
+                    Some(volume) => volume.settle(Ok(connection)),
+                    None => connection.dispose(),
+                },
+                Err((errno, leftover)) => {
+                    // The openers hear of it first; disposal takes seconds.
+                    attempt.fail(errno);
+                    if let Some(leftover) = leftover {
+                        leftover.dispose();
+                    }
+                }
+            }
+        });
+        spawned.map_err(|why| {
+            Error::new(
+                Stage::Connect,
+                why.raw_os_error().unwrap_or(libc::EAGAIN),
+                format!(
+                    "cannot start a thread to connect to volume '{}': {why}",
+                    name(&self.spec)
+                ),
+            )
+        })
+    }
+
+    fn settle(&self, outcome: std::result::Result<Connection, Errno>) {
+        // Under the lock, so that no waiter falls asleep between its look and this.
+        let guard = self.lock.lock();
+        // Only a second failure can find it settled.
+        let _ = self.outcome.set(outcome);
+        drop(guard);
+        self.settled.notify_all();
+    }
+
+    /// `None` when nothing has come of it by then.
+    fn wait(&self, deadline: Duration) -> Option<&std::result::Result<Connection, Errno>> {
+        let end = Instant::now() + deadline;
+        let mut guard = self.lock.lock();
+        while self.outcome.get().is_none() && !self.settled.wait_until(&mut guard, end).timed_out()
+        {
+        }
+        self.outcome.get()
+    }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if let Some(volumes) = VOLUMES.lock().as_mut()
-            // An opener may have put a new one in its place already.
-            && volumes.get(&self.spec).is_some_and(|weak| weak.strong_count() == 0)
-        {
-            volumes.remove(&self.spec);
-        }
-        if let Some(connection) = self.connection.take() {
+        if let Some(Ok(connection)) = self.outcome.take() {
             retire(connection);
         }
+    }
+}
+
+/// What the connecting thread holds. Dropped without an outcome (the thread could not start, or has
+/// panicked), it fails the volume, so that nobody waits in vain.
+struct Attempt(Weak<Volume>);
+
+impl Attempt {
+    fn fail(&self, errno: Errno) {
+        if let Some(volume) = self.0.upgrade() {
+            volume.settle(Err(errno));
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.fail(Errno::new(libc::EIO, libc::EIO));
     }
 }
 
@@ -91,63 +179,6 @@ fn retire(connection: Connection) {
                 "no thread to end a connection with ({why}); it stays open until the process ends"
             ),
         );
-    }
-}
-
-fn connect(spec: &ConnectSpec, deadline: Duration) -> Result<Connection> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let task = spec.clone();
-    let spawned = spawn_quietly("blkg-connect", move || {
-        let outcome = match Connection::connect(&task) {
-            Ok(connection) => Ok(connection),
-            Err((errno, leftover)) => {
-                // The opener hears of it first; disposal takes seconds.
-                let sent = sender.send(Err(errno));
-                if let Some(leftover) = leftover {
-                    leftover.dispose();
-                }
-                let _nobody_waits_any_more = sent;
-                return;
-            }
-        };
-        if let Err(mpsc::SendError(Ok(too_late))) = sender.send(outcome) {
-            too_late.dispose();
-        }
-    });
-    if let Err(why) = spawned {
-        return Err(Error::new(
-            Stage::Connect,
-            why.raw_os_error().unwrap_or(libc::EAGAIN),
-            format!(
-                "cannot start a thread to connect to volume '{}': {why}",
-                name(spec)
-            ),
-        ));
-    }
-    match receiver.recv_timeout(deadline) {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(errno)) => Err(explain(spec, errno)),
-        Err(RecvTimeoutError::Timeout) => Err(Error::new(
-            Stage::Connect,
-            libc::ETIMEDOUT,
-            format!(
-                "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); check that the address is \
-                 right and that no firewall drops packets, or raise connect-timeout",
-                name(spec),
-                servers(spec),
-                deadline.as_secs()
-            ),
-        )),
-        // Only a panic in libgfapi's wrapper ends the thread without a word.
-        Err(RecvTimeoutError::Disconnected) => Err(Error::new(
-            Stage::Connect,
-            libc::EIO,
-            format!(
-                "connecting to volume '{}' through {} failed inside the driver",
-                name(spec),
-                servers(spec)
-            ),
-        )),
     }
 }
 
