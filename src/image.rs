@@ -10,7 +10,7 @@ pub use registry::{ImageId, cancel, count, get};
 
 use crate::completion::Completions;
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, File};
+use crate::gfapi::{self, Connection, File};
 use crate::options::{CreateOptions, ImageLocation, OpenOptions, SECTOR};
 use crate::report::{self, Level};
 use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
@@ -85,7 +85,6 @@ impl Image {
     pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
         let location = options.location;
         warn_about_rdma(&location);
-        let volume = volume::acquire(&location.connect_spec(), location.connect_timeout)?;
         let mut flags = if options.read_write {
             libc::O_RDWR
         } else {
@@ -94,8 +93,9 @@ impl Image {
         if options.no_cache {
             flags |= libc::O_DIRECT;
         }
-        let cannot = |errno: Errno| cannot("open", &location, errno);
-        let file = File::open(volume.connection(), location.path(), flags).map_err(cannot)?;
+        let (volume, file) = on_volume("open", &location, |connection| {
+            File::open(connection, location.path(), flags)
+        })?;
         let (length, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let image = registry::insert(|id| Image {
@@ -152,19 +152,17 @@ impl Image {
     pub fn create(options: &CreateOptions) -> Result<()> {
         let location = &options.location;
         warn_about_rdma(location);
-        let volume = volume::acquire(&location.connect_spec(), location.connect_timeout)?;
-        let cannot = |errno: Errno| cannot("create", location, errno);
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
-        let (file, is_new) =
-            match File::create(volume.connection(), location.path(), flags | libc::O_EXCL) {
-                Ok(file) => (file, true),
-                Err(errno) if errno.get() == libc::EEXIST => {
-                    let file = File::create(volume.connection(), location.path(), flags)
-                        .map_err(cannot)?;
-                    (file, false)
+        let (volume, (file, is_new)) =
+            on_volume("create", location, |connection| {
+                match File::create(connection, location.path(), flags | libc::O_EXCL) {
+                    Err(errno) if errno.get() == libc::EEXIST => {
+                        let file = File::create(connection, location.path(), flags)?;
+                        Ok((file, false))
+                    }
+                    created => created.map(|file| (file, true)),
                 }
-                Err(errno) => return Err(cannot(errno)),
-            };
+            })?;
         let sized = file.truncate(options.size);
         let closed = file.close();
         let done = sized.and(closed);
@@ -172,7 +170,7 @@ impl Image {
             // Best effort: the error to tell is the first.
             let _ = volume.connection().unlink(location.path());
         }
-        done.map_err(cannot)
+        done.map_err(|errno| cannot("create", location, errno))
     }
 
     /// Accepts a request, or refuses it with an error and no callback.
@@ -487,6 +485,34 @@ impl Image {
             format!("image {}: {what} failed: {errno}{advice}", self.location),
         )
     }
+}
+
+/// Does the first thing with an image on its volume. A connection that an earlier image left behind
+/// may lead nowhere by now; then a new one is made.
+fn on_volume<T>(
+    verb: &str,
+    location: &ImageLocation,
+    body: impl Fn(&Connection) -> gfapi::Result<T>,
+) -> Result<(Connected, T)> {
+    loop {
+        let volume = volume::acquire(
+            &location.connect_spec(),
+            location.connect_timeout,
+            location.keep_connection,
+        )?;
+        match body(volume.connection()) {
+            Ok(done) => return Ok((volume, done)),
+            Err(errno) if volume.is_reused() && leads_nowhere(errno) => volume.forget(),
+            Err(errno) => return Err(cannot(verb, location, errno)),
+        }
+    }
+}
+
+fn leads_nowhere(errno: Errno) -> bool {
+    matches!(
+        errno.get(),
+        libc::ENOTCONN | libc::EBADFD | libc::ESTALE | libc::ENODEV
+    )
 }
 
 fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
