@@ -5,29 +5,32 @@
 //! gluster[+transport]://[server[:port]]/volname/image[?socket=...]
 //! ```
 //!
-//! What is accepted is what the Gluster driver of QEMU 7.2 accepted, so that URIs in existing configurations go on
-//! working: RFC 3986, with these habits.
+//! What is accepted is what the Gluster driver of QEMU 7.2 accepted, so that URIs in existing
+//! configurations go on working: RFC 3986, with these habits.
 //!
-//! - The transport is `tcp` (also plain `gluster:`), `unix` or `rdma`; the scheme is written in lower case.
-//! - A missing server means [`DEFAULT_HOST`], a missing port or port 0 means [`DEFAULT_PORT`]. The `//server` part may
-//!   be left out as a whole: `gluster:/vol/img`, `gluster:vol/img`.
-//! - The path is percent-decoded first and split into volume and image afterwards, so `%2F` parts them just as `/`
-//!   does. Slashes before the volume, and between it and the image, count once; those inside the image path, and
-//!   its `.` and `..`, are left for Gluster to resolve.
-//! - `gluster+unix:` wants the one query key `socket=` and neither server nor port; the others want no key. Keys are
-//!   parted by `&`, and behind the last `&` by `;`. A section that is empty or has a value without a name (`?=x`) is
-//!   skipped. `+` is a plus sign.
+//! - The transport is `tcp` (also plain `gluster:`), `unix` or `rdma`; the scheme is written in
+//!   lower case.
+//! - A missing server means [`DEFAULT_HOST`], a missing port or port 0 means [`DEFAULT_PORT`]. The
+//!   `//server` part may be left out as a whole: `gluster:/vol/img`, `gluster:vol/img`.
+//! - The path is percent-decoded first and split into volume and image afterwards, so `%2F` parts
+//!   them just as `/` does. Slashes before the volume, and between it and the image, count once;
+//!   those inside the image path, and its `.` and `..`, are left for Gluster to resolve.
+//! - `gluster+unix:` wants the one query key `socket=` and neither server nor port; the others want
+//!   no key. Keys are parted by `&`, and behind the last `&` by `;`. A section that is empty or has
+//!   a value without a name (`?=x`) is skipped. `+` is a plus sign.
 //! - A user part and a fragment must be well formed; they are ignored and not kept.
 //!
-//! Stricter than QEMU, where it would have failed later or done something else than what was written:
+//! Stricter than QEMU, where it would have failed later or done something else than what was
+//! written:
 //!
 //! - `%00` in what is used: a C string would end there, and another image be opened.
-//! - What stands in `[ ]` must be an IPv6 address, without a zone; it is handed on without the brackets, which
-//!   resolvers do not know.
+//! - What stands in `[ ]` must be an IPv6 address, without a zone; it is handed on without the
+//!   brackets, which resolvers do not know.
 //! - A server holds no percent-encoding: no name and no address needs it.
 //! - `.` and `..` cannot be volumes; `socket=` needs a value; lengths have [limits](MAX_PATH).
 //!
-//! Nothing is rewritten: apart from percent-decoding and those outer slashes every part is kept as it was written.
+//! Nothing is rewritten: apart from percent-decoding and those outer slashes every part is kept as
+//! it was written.
 
 mod authority;
 mod error;
@@ -68,7 +71,8 @@ pub const MAX_PATH: usize = 4095;
 /// Longest socket path in bytes: `sun_path` of `struct sockaddr_un` without its terminating NUL.
 pub const MAX_SOCKET: usize = 107;
 
-/// What stays readable when a URI is printed: all that may stand in a path and in a query value unencoded.
+/// What stays readable when a URI is printed: all that may stand in a path and in a query value
+/// unencoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -114,7 +118,8 @@ impl Transport {
 pub enum Server {
     /// A management daemon on the network.
     Inet {
-        /// A name, an IPv4 or an IPv6 address, as it was written; an IPv6 address without its brackets.
+        /// A name, an IPv4 or an IPv6 address, as it was written; an IPv6 address without its
+        /// brackets.
         host: String,
         /// Never 0.
         port: u16,
@@ -128,8 +133,8 @@ pub enum Server {
 
 /// Where an image lives.
 ///
-/// Volume and path are bytes, as file names are. A value that [`ImageUri::parse`] gave prints as a URI that parses to
-/// an equal value.
+/// Volume and path are bytes, as file names are. A value that [`ImageUri::parse`] gave prints as a
+/// URI that parses to an equal value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageUri {
     /// What the scheme asks for; `Unix` exactly when `server` is.
@@ -165,7 +170,8 @@ impl ImageUri {
             "gluster+rdma" => (Transport::Rdma, false),
             _ => {
                 let reason = format!(
-                    "no such protocol{}; there are gluster, gluster+tcp, gluster+unix and gluster+rdma, in lower case",
+                    "no such protocol{}; there are gluster, gluster+tcp, \
+                     gluster+unix and gluster+rdma, in lower case",
                     scheme.quoted()
                 );
                 return Err(scheme.error(UriPart::Scheme, reason));

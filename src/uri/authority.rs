@@ -52,7 +52,8 @@ fn split_port(address: Piece<'_>) -> Result<(Piece<'_>, Option<Piece<'_>>), UriE
         let (host, rest) = address.split_at(bracket + 1);
         let is_foreign = |byte: u8| !byte.is_ascii_hexdigit() && !b":.".contains(&byte);
         if host.text[1..bracket].bytes().any(is_foreign) {
-            let reason = "an IPv6 address has hexadecimal digits, colons and dots only; zones are not supported";
+            let reason = "an IPv6 address has hexadecimal digits, colons and dots only; \
+                          zones are not supported";
             return Err(host.error(UriPart::Host, reason));
         }
         return match rest.split_once(':') {
@@ -78,8 +79,8 @@ fn split_port(address: Piece<'_>) -> Result<(Piece<'_>, Option<Piece<'_>>), UriE
 
 /// Lets `url` judge address and port.
 ///
-/// It is shown neither the user part nor anything that it would delete or change before it looks, and what it makes of
-/// the address is compared with what was written.
+/// It is shown neither the user part nor anything that it would delete or change before it looks,
+/// and what it makes of the address is compared with what was written.
 fn resolve<'a>(
     address: Piece<'a>,
     host: Piece<'a>,

@@ -44,8 +44,8 @@ impl fmt::Display for UriPart {
 
 /// Why a text is no Gluster URI.
 ///
-/// Prints as one line that ends with the [usage text](USAGE). It never holds a user part, nor anything that could be
-/// one in a badly written URI.
+/// Prints as one line that ends with the [usage text](USAGE). It never holds a user part, nor
+/// anything that could be one in a badly written URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UriError {
     part: UriPart,

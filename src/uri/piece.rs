@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Cutting a text into pieces that know where they stand in it, and RFC 3986's classes of characters.
+//! Cutting a text into pieces that know where they stand in it, and RFC 3986's classes of
+//! characters.
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -74,10 +75,11 @@ impl<'a> Piece<'a> {
         UriError::new(part, self.at, reason)
     }
 
-    /// This piece for a message, with a blank in front; nothing if it is not readable, or could be a part of a password.
+    /// This piece for a message, with a blank in front; nothing if it is not readable, or could be
+    /// a part of a password.
     ///
-    /// With an `@` in the text that cannot be excluded: a password with a `/`, `?` or `#` in it ends the server part
-    /// early, and its rest looks like a path or a query.
+    /// With an `@` in the text that cannot be excluded: a password with a `/`, `?` or `#` in it
+    /// ends the server part early, and its rest looks like a path or a query.
     pub(super) fn quoted(self) -> String {
         let readable =
             self.text.len() <= MAX_QUOTED && self.text.bytes().all(|byte| byte.is_ascii_graphic());
