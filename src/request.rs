@@ -13,6 +13,10 @@
 //! ```
 //!
 //! The step from submitted to ready is the last decrement of `pending`, whoever makes it.
+//!
+//! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
+//! ready for all; then each gets its own result. What the shared call could not do is submitted
+//! again for each of them alone, so that each gets its own verdict.
 
 mod slab;
 
@@ -20,6 +24,7 @@ pub use slab::{Handle, Slab, SlotRef};
 
 use crate::completion::Completions;
 use crate::error::Errno;
+use crate::queue::{Range, Ticket};
 use crate::gfapi::{self, Completion, File, Op};
 use libc::iovec;
 use std::cell::UnsafeCell;
@@ -36,6 +41,10 @@ const MAX_IOV: usize = 32768;
 /// Where a request is cut when its elements are too many: a multiple of every block size, for
 /// O_DIRECT.
 const CUT: i64 = 4096;
+
+/// Largest request that may share a call, in bytes and elements: what is larger gains nothing.
+const MERGE_BYTES: i64 = 256 << 10;
+const MERGE_IOV: usize = 16;
 
 /// Largest discard that one call gets: on a sharded volume each shard of it becomes a call of its
 /// own.
@@ -130,6 +139,21 @@ pub struct Ask<'a> {
     pub callback: Callback,
 }
 
+impl Ask<'_> {
+    /// What the queue needs to know of it.
+    pub fn range(&self) -> Range {
+        Range {
+            kind: self.kind,
+            offset: self.offset,
+            length: self.length,
+            mergeable: matches!(self.kind, Kind::Read | Kind::Write)
+                && !self.through
+                && (1..=MERGE_BYTES).contains(&self.length)
+                && self.buffers.0.len() <= MERGE_IOV,
+        }
+    }
+}
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
@@ -141,6 +165,8 @@ pub struct Outcome {
     pub length: i64,
     /// Whether it was a write that write-behind did not hold back.
     pub through: bool,
+    /// What to give back to the queue.
+    pub ticket: Ticket,
     /// Its result.
     pub result: std::result::Result<(), Errno>,
 }
@@ -149,6 +175,8 @@ pub struct Outcome {
 pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
+    /// It led a shared call; the requests of that call were put before all others.
+    Shared,
     /// It is over: report, then [`SlotRef::deliver`].
     Ended(Outcome),
 }
@@ -172,6 +200,11 @@ struct Body {
     iov: Vec<iovec>,
     parts: Vec<Part>,
     callback: Option<Callback>,
+    ticket: Ticket,
+    /// Of a leader: the requests of the shared call, itself the first.
+    members: Vec<SlotRef>,
+    shared: Option<Part>,
+    shared_iov: Vec<iovec>,
 }
 
 /// The place of one request.
@@ -182,6 +215,8 @@ pub struct Slot {
     pending: AtomicU32,
     /// Taken from the ready list for good: its callback runs or has run.
     delivered: AtomicBool,
+    /// Leads a shared call that is under way.
+    leads: AtomicBool,
     completions: *const Completions<SlotRef>,
     body: UnsafeCell<Body>,
 }
@@ -193,6 +228,7 @@ impl Slot {
             generation: AtomicU32::new(generation),
             pending: AtomicU32::new(0),
             delivered: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
             completions,
             body: UnsafeCell::new(Body {
                 kind: Kind::Flush,
@@ -202,6 +238,10 @@ impl Slot {
                 iov: Vec::new(),
                 parts: Vec::new(),
                 callback: None,
+                ticket: Ticket::Free,
+                members: Vec::new(),
+                shared: None,
+                shared_iov: Vec::new(),
             }),
         }
     }
@@ -258,21 +298,17 @@ impl SlotRef {
             .extend(ask.buffers.0.iter().filter(|element| element.iov_len > 0));
         body.parts.clear();
         let slot: *const Slot = self.slot();
-        cut(body, |offset, length| Part {
-            slot,
-            offset,
-            length,
-            progress: 0,
-            result: AtomicI64::new(0),
-        });
+        cut(body, |offset, length| Part::new(slot, offset, length));
         self.slot().delivered.store(false, Ordering::Relaxed);
     }
 
     /// Sends every part off. The request may be ready, taken and recycled before this returns.
-    pub fn submit(self, file: &File) {
+    pub fn submit(self, file: &File, ticket: Ticket) {
         let slot = self.slot();
-        // SAFETY: begun by this thread and not submitted: ours alone. Shared from here on, so no
-        // `&mut`.
+        // SAFETY: begun and not submitted, and taken out of the queue, if it was there, by this
+        // thread: ours alone.
+        unsafe { (*slot.body.get()).ticket = ticket };
+        // SAFETY: as above. Shared from here on, so no `&mut`.
         let body = unsafe { &*slot.body.get() };
         // One more than the parts, ours, so that it cannot become ready while we walk over them.
         slot.pending
@@ -281,6 +317,101 @@ impl SlotRef {
             part.send(body, file);
         }
         self.submitted();
+    }
+
+    /// Makes adjacent requests, in the order of their offsets, share one call. `self` is the first of
+    /// them, and is submitted for all.
+    pub fn lead(self, members: &[SlotRef]) {
+        let slot = self.slot();
+        // SAFETY: taken out of the queue by this thread: ours alone, and so are the members.
+        let body = unsafe { &mut *slot.body.get() };
+        let mut length = 0;
+        body.shared_iov.clear();
+        for &member in members {
+            if member == self {
+                body.shared_iov.extend_from_slice(&body.iov);
+                length += body.length;
+            } else {
+                // SAFETY: as above; another slot than `self`.
+                let other = unsafe { &*member.slot().body.get() };
+                body.shared_iov.extend_from_slice(&other.iov);
+                length += other.length;
+            }
+        }
+        body.members.clear();
+        body.members.extend_from_slice(members);
+        body.shared = Some(Part::new(slot, body.offset, length));
+        slot.leads.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends the call off that this request leads.
+    pub fn submit_shared(self, file: &File, ticket: Ticket) {
+        let slot = self.slot();
+        // SAFETY: as for `submit`.
+        unsafe { (*slot.body.get()).ticket = ticket };
+        // SAFETY: as for `submit`.
+        let body = unsafe { &*slot.body.get() };
+        slot.pending.store(2, Ordering::Relaxed);
+        if let Some(part) = &body.shared {
+            part.send_iov(body, file, &body.shared_iov);
+        }
+        self.submitted();
+    }
+
+    /// Whether it leads a shared call.
+    pub fn leads(self) -> bool {
+        self.slot().leads.load(Ordering::Acquire)
+    }
+
+    /// Gives the requests of a shared call their results. What it could not do is submitted again,
+    /// for each of them alone; the others come before all that is ready.
+    fn share_out(self, file: Option<&File>) {
+        let slot = self.slot();
+        slot.leads.store(false, Ordering::Relaxed);
+        // SAFETY: ready and taken by this thread: ours alone, and so are the members.
+        let body = unsafe { &mut *slot.body.get() };
+        let ticket = std::mem::replace(&mut body.ticket, Ticket::Free);
+        let (mut done, whole) = match body.shared.take() {
+            Some(mut part) => (*part.result.get_mut(), part.length),
+            None => (0, 0),
+        };
+        if body.kind == Kind::Write && done != whole {
+            // Which bytes a short write left out is not said.
+            done = 0;
+        }
+        let members = std::mem::take(&mut body.members);
+        let mut end = 0;
+        let mut served = 0;
+        for (at, &member) in members.iter().enumerate() {
+            // SAFETY: as above. `body` is not used any more.
+            let body = unsafe { &mut *member.slot().body.get() };
+            if at + 1 == members.len() {
+                // The place in the window is free again when the last of them is delivered: what
+                // their callbacks submit until then can be merged.
+                body.ticket = ticket;
+            }
+            end += body.length;
+            if end <= done {
+                served = at + 1;
+                for part in &mut body.parts {
+                    *part.result.get_mut() = part.length;
+                }
+            }
+        }
+        // SAFETY: as above; nobody else touches a slot that was taken from the ready list.
+        let completions = unsafe { &*slot.completions };
+        let (whole, rest) = members.split_at(served);
+        completions.unpop(whole.iter().copied());
+        for &member in rest {
+            match file {
+                Some(file) => {
+                    // SAFETY: as above.
+                    let ticket = unsafe { (*member.slot().body.get()).ticket };
+                    member.submit(file, ticket);
+                }
+                None => completions.push(member),
+            }
+        }
     }
 
     fn submitted(self) {
@@ -294,6 +425,10 @@ impl SlotRef {
     /// Looks at the results of a request that this thread took from the ready list.
     pub fn settle(self, file: Option<&File>) -> Next {
         let slot = self.slot();
+        if self.leads() {
+            self.share_out(file);
+            return Next::Shared;
+        }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
         let mut result = Ok(());
@@ -334,6 +469,7 @@ impl SlotRef {
             offset: body.offset,
             length: body.length,
             through: body.through,
+            ticket: body.ticket,
             result,
         })
     }
@@ -373,6 +509,16 @@ impl SlotRef {
 }
 
 impl Part {
+    fn new(slot: *const Slot, offset: i64, length: i64) -> Part {
+        Part {
+            slot,
+            offset,
+            length,
+            progress: 0,
+            result: AtomicI64::new(0),
+        }
+    }
+
     /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
     /// host to see in the callback.
     fn send(&self, body: &Body, file: &File) {
@@ -390,7 +536,12 @@ impl Part {
                 &narrowed
             }
         };
+        self.send_iov(body, file, iov);
+    }
+
+    fn send_iov(&self, body: &Body, file: &File, iov: &[iovec]) {
         let offset = self.offset + self.progress;
+        let length = self.length - self.progress;
         let op = match body.kind {
             Kind::Read => Op::Read { iov, offset },
             Kind::Write => Op::Write {
