@@ -249,7 +249,10 @@ mod tests {
         completions.rest();
         assert!(readable(&completions));
         assert_eq!((completions.pop(), completions.pop()), (Some(7), Some(8)));
-        assert!(readable(&completions), "until somebody says that it is the last");
+        assert!(
+            readable(&completions),
+            "until somebody says that it is the last"
+        );
         assert_eq!(completions.pop(), None);
         assert!(!readable(&completions));
     }

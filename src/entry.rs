@@ -397,8 +397,11 @@ unsafe extern "C" fn aio_cancel(acb: *mut BlkAiocb) {
     });
 }
 
-unsafe extern "C" fn aio_cancel_async(_acb: *mut BlkAiocb) {
-    // Nothing can be asked of libgfapi; the callback comes as always.
+unsafe extern "C" fn aio_cancel_async(acb: *mut BlkAiocb) {
+    guard::nothing(|| {
+        image::cancel_async(acb.addr() as u64);
+        Ok(())
+    });
 }
 
 unsafe extern "C" fn has_zero_init(_bs: *mut BlkState) -> c_int {

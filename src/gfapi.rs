@@ -297,6 +297,66 @@ impl File {
         Ok(())
     }
 
+    /// Whether the volume can tell data from holes. A sharded one cannot. Only on a file of one's own
+    /// (rule 5).
+    pub fn can_seek(&self) -> bool {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live.
+        let ret = unsafe { sys::glfs_lseek(self.0.as_ptr(), 0, libc::SEEK_DATA) };
+        // ENXIO: there is no data, which is an answer.
+        ret >= 0 || last_errno(libc::EIO).get() == libc::ENXIO
+    }
+
+    /// Reads the byte at `offset`, which lies within the file.
+    pub fn read_byte(&self, offset: i64) -> Result<u8> {
+        use_process_identity();
+        let mut byte = 0u8;
+        clear_errno();
+        // SAFETY: the file is live and there is room for one byte; the stat may be null.
+        let ret = unsafe {
+            sys::glfs_pread(
+                self.0.as_ptr(),
+                (&raw mut byte).cast(),
+                1,
+                offset,
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        match check(ret as i64, libc::EIO)? {
+            1 => Ok(byte),
+            _ => Err(Errno::new(libc::EIO, libc::EIO)),
+        }
+    }
+
+    /// Writes the byte at `offset` and puts it on stable storage.
+    pub fn write_byte(&self, offset: i64, byte: u8) -> Result<()> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live, `byte` is one byte; stats may be null.
+        let written = unsafe {
+            sys::glfs_pwrite(
+                self.0.as_ptr(),
+                (&raw const byte).cast(),
+                1,
+                offset,
+                0,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
+        if check(written as i64, libc::EIO)? != 1 {
+            return Err(Errno::new(libc::EIO, libc::EIO));
+        }
+        clear_errno();
+        // SAFETY: as above.
+        let ret =
+            unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
+        check(ret, libc::EIO)?;
+        Ok(())
+    }
+
     /// Submits one operation. `Ok`: `C::complete` will be called once with `cookie`, on any thread,
     /// perhaps before this returns. `Err`: it never will.
     ///

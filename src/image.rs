@@ -6,16 +6,17 @@
 
 mod registry;
 
-pub use registry::{ImageId, cancel, count, get};
+pub use registry::{ImageId, cancel, cancel_async, count, get};
 
 use crate::completion::Completions;
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, Connection, File};
-use crate::options::{CreateOptions, ImageLocation, OpenOptions, SECTOR};
+use crate::options::{CreateOptions, ImageLocation, MAX_END, OpenOptions, SECTOR};
+use crate::queue::Queue;
 use crate::report::{self, Level};
 use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
 use crate::volume::{self, Connected};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
@@ -36,8 +37,12 @@ pub struct Image {
     poll_loop: Box<dyn PollLoop>,
     phase: RwLock<Phase>,
     requests: Slab,
+    /// Those of them that are not sent yet.
+    queue: Mutex<Queue<SlotRef>>,
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
+    /// The image is at least this long, as far as this driver has seen.
+    length: AtomicI64,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// The last request failed; a storm of failures is reported once.
@@ -53,13 +58,13 @@ enum Phase {
 /// The file, and the connection that has to outlive it. Dropped in this order.
 struct Backing {
     file: File,
-    _volume: Connected,
+    volume: Connected,
 }
 
 impl Phase {
-    fn open(&self) -> Option<&File> {
+    fn open(&self) -> Option<&Backing> {
         match self {
-            Phase::Open(backing) => Some(&backing.file),
+            Phase::Open(backing) => Some(backing),
             _ => None,
         }
     }
@@ -103,12 +108,11 @@ impl Image {
             location,
             read_write: options.read_write,
             poll_loop,
-            phase: RwLock::new(Phase::Open(Backing {
-                file,
-                _volume: volume,
-            })),
+            phase: RwLock::new(Phase::Open(Backing { file, volume })),
             requests: Slab::new(completions, id.serial()),
+            queue: Mutex::new(Queue::new()),
             outstanding: AtomicUsize::new(0),
+            length: AtomicI64::new(length),
             proved: AtomicI64::new(length.max(ALWAYS_PROVED)),
             failing: AtomicBool::new(false),
         })?;
@@ -152,7 +156,8 @@ impl Image {
     pub fn create(options: &CreateOptions) -> Result<()> {
         let location = &options.location;
         warn_about_rdma(location);
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC;
+        // No O_TRUNC: on a sharded volume it empties the first shard only.
+        let flags = libc::O_WRONLY | libc::O_CREAT;
         let (volume, (file, is_new)) =
             on_volume("create", location, |connection| {
                 match File::create(connection, location.path(), flags | libc::O_EXCL) {
@@ -163,7 +168,8 @@ impl Image {
                     created => created.map(|file| (file, true)),
                 }
             })?;
-        let sized = file.truncate(options.size);
+        let emptied = if is_new { Ok(()) } else { file.truncate(0) };
+        let sized = emptied.and_then(|()| file.truncate(options.size));
         let closed = file.close();
         let done = sized.and(closed);
         if done.is_err() && is_new {
@@ -177,10 +183,14 @@ impl Image {
     pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
         self.check(&ask)?;
         let phase = self.phase.read();
-        let Some(file) = phase.open() else {
+        let Some(Backing { file, .. }) = phase.open() else {
             return Err(self.closed());
         };
-        ask.through = ask.kind == Kind::Write && self.must_go_through(ask.offset + ask.length);
+        match ask.kind {
+            Kind::Discard => self.clip(file, &mut ask),
+            Kind::Write => ask.through = self.must_go_through(ask.offset + ask.length),
+            Kind::Read | Kind::Flush => {}
+        }
         let Some((request, handle)) = self.requests.begin(&ask) else {
             return Err(self.error(
                 libc::EAGAIN,
@@ -188,8 +198,28 @@ impl Image {
             ));
         };
         self.outstanding.fetch_add(1, Ordering::SeqCst);
-        request.submit(file);
+        let ticket = self.queue.lock().admit(request, ask.range());
+        if let Some(ticket) = ticket {
+            request.submit(file, ticket);
+        }
         Ok(handle)
+    }
+
+    /// Submits what waited for a place in the window.
+    fn refill(&self, file: &File) {
+        loop {
+            let (leader, ticket) = {
+                let mut queue = self.queue.lock();
+                let Some((members, ticket)) = queue.next() else {
+                    return;
+                };
+                if members.len() > 1 {
+                    members[0].lead(members);
+                }
+                (members[0], ticket)
+            };
+            leader.submit(file, ticket);
+        }
     }
 
     fn check(&self, ask: &Ask<'_>) -> Result<()> {
@@ -204,11 +234,15 @@ impl Image {
                 ),
             ));
         }
-        if ask.offset.checked_add(ask.length).is_none() {
+        if ask
+            .offset
+            .checked_add(ask.length)
+            .is_none_or(|end| end > MAX_END && ask.kind != Kind::Discard)
+        {
             return Err(self.error(
                 libc::EFBIG,
                 &format!(
-                    "was asked for a {} at offset {} that ends past 2^63 bytes",
+                    "was asked for a {} at offset {} that ends past 4 PiB",
                     ask.kind.name(),
                     ask.offset
                 ),
@@ -251,6 +285,21 @@ impl Image {
         self.location.write_cache() && end > self.proved.load(Ordering::Relaxed)
     }
 
+    /// Ends a discard with the image: past the end there is nothing to give back, but a sharded volume
+    /// would grow the image.
+    fn clip(&self, file: &File, ask: &mut Ask<'_>) {
+        let end = ask.offset + ask.length;
+        let mut length = self.length.load(Ordering::Relaxed);
+        if end > length {
+            // A failure will show in the discard itself.
+            if let Ok(stat) = file.stat() {
+                length = stat.size;
+                self.length.store(length, Ordering::Relaxed);
+            }
+            ask.length = (end.min(length) - ask.offset).max(0);
+        }
+    }
+
     fn proved(&self, end: i64) {
         let step_end = end.saturating_add(PROOF_STEP - 1) / PROOF_STEP * PROOF_STEP - PROOF_MARGIN;
         self.proved.fetch_max(end.max(step_end), Ordering::Relaxed);
@@ -272,8 +321,10 @@ impl Image {
     }
 
     fn stat(&self) -> Result<gfapi::Stat> {
-        self.with_file(|file| {
-            file.stat()
+        self.with_backing(|backing| {
+            backing
+                .file
+                .stat()
                 .map_err(|errno| self.failed("asking for the size", errno))
         })
     }
@@ -289,18 +340,46 @@ impl Image {
                 "is open read-only; changing its length needs BLK_O_RDWR",
             ));
         }
-        self.with_file(|file| {
-            file.truncate(length).map_err(|errno| {
+        if length > MAX_END {
+            return Err(self.error(
+                libc::EFBIG,
+                &format!("cannot be {length} bytes long; the most is 4 PiB"),
+            ));
+        }
+        self.with_backing(|backing| {
+            self.set_length(backing, length).map_err(|errno| {
                 self.failed(&format!("setting the length to {length} bytes"), errno)
             })
         })?;
+        self.length.store(length, Ordering::Relaxed);
         self.proved.fetch_max(length, Ordering::Relaxed);
         Ok(())
     }
 
-    fn with_file<T>(&self, body: impl FnOnce(&File) -> Result<T>) -> Result<T> {
+    /// GlusterFS 10.3 empties the last shard that stays when a sharded image is cut where that shard
+    /// ends. So it is cut one byte shorter, and its last byte written again.
+    fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
+        if length == 0 || length >= backing.file.stat()?.size {
+            return backing.file.truncate(length);
+        }
+        // A file of its own: for the seek, and since O_DIRECT cannot write one byte.
+        let file = File::open(
+            backing.volume.connection(),
+            self.location.path(),
+            libc::O_RDWR,
+        )?;
+        if file.can_seek() {
+            return backing.file.truncate(length);
+        }
+        let last = file.read_byte(length - 1)?;
+        backing.file.truncate(length - 1)?;
+        file.write_byte(length - 1, last)?;
+        file.close()
+    }
+
+    fn with_backing<T>(&self, body: impl FnOnce(&Backing) -> Result<T>) -> Result<T> {
         match self.phase.read().open() {
-            Some(file) => body(file),
+            Some(backing) => body(backing),
             None => Err(self.closed()),
         }
     }
@@ -322,19 +401,26 @@ impl Image {
             };
             called += usize::from(self.reap(request));
         }
+        self.requests.completions().rest();
         called
     }
 
     /// Deals with one request that this thread took; whether its callback ran.
     fn reap(&self, request: SlotRef) -> bool {
-        let next = request.settle(self.phase.read().file());
-        match next {
-            Next::Resubmitted => false,
-            Next::Ended(outcome) => {
-                self.deliver(request, &outcome);
-                true
+        let outcome = {
+            let phase = self.phase.read();
+            let file = phase.file();
+            let Next::Ended(outcome) = request.settle(file) else {
+                return false;
+            };
+            self.queue.lock().over(outcome.ticket);
+            if let Some(file) = file {
+                self.refill(file);
             }
-        }
+            outcome
+        };
+        self.deliver(request, &outcome);
+        true
     }
 
     fn deliver(&self, request: SlotRef, outcome: &Outcome) {
@@ -352,8 +438,12 @@ impl Image {
     fn watch_health(&self, outcome: &Outcome) {
         match outcome.result {
             Ok(()) => {
-                if outcome.through {
-                    self.proved(outcome.offset + outcome.length);
+                if outcome.kind == Kind::Write {
+                    let end = outcome.offset + outcome.length;
+                    self.length.fetch_max(end, Ordering::Relaxed);
+                    if outcome.through {
+                        self.proved(end);
+                    }
                 }
                 if self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)
@@ -388,23 +478,42 @@ impl Image {
         }
     }
 
-    /// Waits for this one request and calls its callback; no other's.
+    /// Waits for this one request and calls its callback; no other's. One that was not sent yet
+    /// ends at once with ECANCELED.
     pub fn cancel(&self, handle: Handle) {
         let Some(request) = self.requests.find(handle) else {
             return;
         };
+        if self.queue.lock().withdraw(request) {
+            request.call_off();
+        }
+        let completions = self.requests.completions();
         loop {
-            let mut taken = false;
-            self.requests.completions().wait_until(|| {
+            let mut taken = None;
+            completions.wait_until(|| {
                 if !self.requests.is_current(request, handle) || request.is_delivered() {
                     return true;
                 }
-                taken = self.requests.completions().take(request);
-                taken
+                // It may be ready as a part of a shared call.
+                taken = completions
+                    .take(|ready| ready == request)
+                    .or_else(|| completions.take(SlotRef::leads));
+                taken.is_some()
             });
-            if !taken || self.reap(request) {
-                return;
+            match taken {
+                None => return,
+                Some(ready) if self.reap(ready) => return,
+                Some(_) => {}
             }
+        }
+    }
+
+    /// Ends a request with ECANCELED if it was not sent yet; its callback comes as always.
+    pub fn cancel_async(&self, handle: Handle) {
+        if let Some(request) = self.requests.find(handle)
+            && self.queue.lock().withdraw(request)
+        {
+            request.call_off();
         }
     }
 

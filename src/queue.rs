@@ -29,7 +29,7 @@ const STREAM_WINDOW: usize = 4;
 const MOST_BYTES: i64 = 1 << 20;
 
 /// Most requests in such a call.
-pub const MOST_MEMBERS: usize = 256;
+const MOST_MEMBERS: usize = 256;
 
 /// How far behind the first one its neighbours are looked for.
 const REACH: usize = 256;
@@ -87,6 +87,8 @@ pub struct Queue<T> {
     calls: usize,
     stream_calls: usize,
     waiting: VecDeque<Waiting<T>>,
+    /// The requests of the call that was made last.
+    members: Vec<T>,
     /// Where the last requests of each stream ended: reads, then writes; oldest first.
     ends: [[i64; STREAMS]; 2],
 }
@@ -98,6 +100,7 @@ impl<T: Copy + PartialEq> Queue<T> {
             calls: 0,
             stream_calls: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
+            members: Vec::with_capacity(MOST_MEMBERS),
             ends: [[-1; STREAMS]; 2],
         }
     }
@@ -128,47 +131,53 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.stream_calls -= usize::from(ticket == Ticket::Stream);
     }
 
-    /// The next call to make: its requests, adjacent and in the order of their offsets, are put into
-    /// `members`. `None` when nothing waits or nothing may go.
-    pub fn next(&mut self, members: &mut Vec<T>) -> Option<Ticket> {
+    /// The next call to make: its requests, adjacent and in the order of their offsets. `None` when
+    /// nothing waits or nothing may go.
+    pub fn next(&mut self) -> Option<(&[T], Ticket)> {
         let first = (0..self.waiting.len().min(REACH)).find(|&at| {
-            self.has_room(self.waiting[at].stream)
-                && !self.blocked(at, &self.waiting[at].range)
+            let waiting = &self.waiting[at];
+            self.has_room(waiting.stream) && !self.blocked(at, &waiting.range)
         })?;
         let stream = self.waiting[first].stream;
-        let mut whole = self.remove(first, members);
+        self.members.clear();
+        let mut whole = self.remove(first);
         if whole.mergeable {
-            self.gather(first, &mut whole, members);
+            self.gather(first, &mut whole);
         }
-        Some(self.take_room(stream || members.len() > 1))
+        let ticket = self.take_room(stream);
+        Some((&self.members, ticket))
     }
 
     /// Takes a request that waits out of the queue; whether it was there.
     pub fn withdraw(&mut self, request: T) -> bool {
-        let at = self.waiting.iter().position(|other| other.request == request);
+        let at = self
+            .waiting
+            .iter()
+            .position(|other| other.request == request);
         at.is_some_and(|at| self.waiting.remove(at).is_some())
     }
 
-    /// Adds the neighbours behind `from` in the queue that may go with it.
-    fn gather(&mut self, from: usize, whole: &mut Range, members: &mut Vec<T>) {
+    /// Adds the neighbours from place `from` on that may go with it.
+    fn gather(&mut self, from: usize, whole: &mut Range) {
         let mut at = from;
-        while at < self.waiting.len().min(from + REACH) && members.len() < MOST_MEMBERS {
+        while at < self.waiting.len().min(from + REACH) && self.members.len() < MOST_MEMBERS {
             let candidate = self.waiting[at].range;
             if candidate.continues(whole)
                 && whole.length + candidate.length <= MOST_BYTES
                 && !self.blocked(at, &candidate)
             {
                 whole.length += candidate.length;
-                self.remove(at, members);
+                self.remove(at);
             } else {
                 at += 1;
             }
         }
     }
 
-    fn remove(&mut self, at: usize, members: &mut Vec<T>) -> Range {
-        let waiting = self.waiting.remove(at).expect("an index within the queue");
-        members.push(waiting.request);
+    /// Moves the request at a place into the call that is being made.
+    fn remove(&mut self, at: usize) -> Range {
+        let waiting = self.waiting.remove(at).expect("a place within the queue");
+        self.members.push(waiting.request);
         waiting.range
     }
 
@@ -185,7 +194,11 @@ impl<T: Copy + PartialEq> Queue<T> {
     fn take_room(&mut self, stream: bool) -> Ticket {
         self.calls += 1;
         self.stream_calls += usize::from(stream);
-        if stream { Ticket::Stream } else { Ticket::Single }
+        if stream {
+            Ticket::Stream
+        } else {
+            Ticket::Single
+        }
     }
 
     /// Notes where a request ends; whether it went on where another one ended.

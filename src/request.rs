@@ -24,8 +24,8 @@ pub use slab::{Handle, Slab, SlotRef};
 
 use crate::completion::Completions;
 use crate::error::Errno;
-use crate::queue::{Range, Ticket};
 use crate::gfapi::{self, Completion, File, Op};
+use crate::queue::{Range, Ticket};
 use libc::iovec;
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -46,9 +46,12 @@ const CUT: i64 = 4096;
 const MERGE_BYTES: i64 = 256 << 10;
 const MERGE_IOV: usize = 16;
 
-/// Largest discard that one call gets: on a sharded volume each shard of it becomes a call of its
-/// own.
-const MAX_DISCARD: i64 = 1 << 30;
+/// A discard is cut into pieces of this many bytes, since a sharded volume takes half a second for
+/// each, ...
+const DISCARD: i64 = 1 << 30;
+
+/// ... or of a multiple of it, into so many pieces at most: as many as a server takes at once.
+const MOST_DISCARDS: i64 = 64;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,12 +300,14 @@ impl SlotRef {
         body.iov
             .extend(ask.buffers.0.iter().filter(|element| element.iov_len > 0));
         body.parts.clear();
+        body.ticket = Ticket::Free;
         let slot: *const Slot = self.slot();
         cut(body, |offset, length| Part::new(slot, offset, length));
         self.slot().delivered.store(false, Ordering::Relaxed);
     }
 
-    /// Sends every part off. The request may be ready, taken and recycled before this returns.
+    /// Sends every part off, or the shared call that this request leads. It may be ready, taken and
+    /// recycled before this returns.
     pub fn submit(self, file: &File, ticket: Ticket) {
         let slot = self.slot();
         // SAFETY: begun and not submitted, and taken out of the queue, if it was there, by this
@@ -310,17 +315,34 @@ impl SlotRef {
         unsafe { (*slot.body.get()).ticket = ticket };
         // SAFETY: as above. Shared from here on, so no `&mut`.
         let body = unsafe { &*slot.body.get() };
-        // One more than the parts, ours, so that it cannot become ready while we walk over them.
-        slot.pending
-            .store(body.parts.len() as u32 + 1, Ordering::Relaxed);
-        for part in &body.parts {
-            part.send(body, file);
+        // One more than the calls, ours, so that it cannot become ready while we walk over them.
+        if let Some(part) = &body.shared {
+            slot.pending.store(2, Ordering::Relaxed);
+            part.call(body, &body.shared_iov, file);
+        } else {
+            let calls = body.parts.len() as u32;
+            slot.pending.store(calls + 1, Ordering::Relaxed);
+            for part in &body.parts {
+                part.send(body, file);
+            }
         }
         self.submitted();
     }
 
+    /// Ends a request that was never submitted.
+    pub fn call_off(self) {
+        let slot = self.slot();
+        // SAFETY: taken out of the queue by this thread: ours alone.
+        let body = unsafe { &mut *slot.body.get() };
+        for part in &mut body.parts {
+            *part.result.get_mut() = -i64::from(libc::ECANCELED);
+        }
+        // SAFETY: they outlive the request.
+        unsafe { &*slot.completions }.push(self);
+    }
+
     /// Makes adjacent requests, in the order of their offsets, share one call. `self` is the first of
-    /// them, and is submitted for all.
+    /// them, to be submitted for all.
     pub fn lead(self, members: &[SlotRef]) {
         let slot = self.slot();
         // SAFETY: taken out of the queue by this thread: ours alone, and so are the members.
@@ -342,20 +364,6 @@ impl SlotRef {
         body.members.extend_from_slice(members);
         body.shared = Some(Part::new(slot, body.offset, length));
         slot.leads.store(true, Ordering::Relaxed);
-    }
-
-    /// Sends the call off that this request leads.
-    pub fn submit_shared(self, file: &File, ticket: Ticket) {
-        let slot = self.slot();
-        // SAFETY: as for `submit`.
-        unsafe { (*slot.body.get()).ticket = ticket };
-        // SAFETY: as for `submit`.
-        let body = unsafe { &*slot.body.get() };
-        slot.pending.store(2, Ordering::Relaxed);
-        if let Some(part) = &body.shared {
-            part.send_iov(body, file, &body.shared_iov);
-        }
-        self.submitted();
     }
 
     /// Whether it leads a shared call.
@@ -434,16 +442,9 @@ impl SlotRef {
         let mut result = Ok(());
         let mut more = 0;
         for part in &mut body.parts {
-            let got = *part.result.get_mut();
-            if got < 0 {
-                result = result.and(Err(Errno::new(-got as i32, libc::EIO)));
-            } else if body.kind == Kind::Read {
-                part.progress += got;
-                // Zero bytes say that this is the end. Anything else short only says that it may
-                // be: read on.
-                more += u32::from(got > 0 && part.progress < part.length);
-            } else if body.kind == Kind::Write && got != part.length {
-                result = result.and(Err(Errno::new(libc::EIO, libc::EIO)));
+            match part.settle(body.kind) {
+                Ok(unfinished) => more += u32::from(unfinished),
+                Err(errno) => result = result.and(Err(errno)),
             }
         }
         if result.is_ok() && more > 0 {
@@ -519,6 +520,28 @@ impl Part {
         }
     }
 
+    /// Takes note of the last call's result, once; whether the part has to be read on.
+    fn settle(&mut self, kind: Kind) -> std::result::Result<bool, Errno> {
+        let left = self.length - self.progress;
+        let got = std::mem::take(self.result.get_mut());
+        match kind {
+            _ if got < 0 => Err(Errno::new(-got as i32, libc::EIO)),
+            Kind::Read if got <= left => {
+                self.progress += got;
+                // Zero bytes say that this is the end. Anything else short only says that it may be.
+                let unfinished = got > 0 && got < left;
+                if unfinished {
+                    // The mark by which `read_on` finds it.
+                    *self.result.get_mut() = got;
+                }
+                Ok(unfinished)
+            }
+            Kind::Flush | Kind::Discard => Ok(false),
+            Kind::Write if got == self.length => Ok(false),
+            Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
+        }
+    }
+
     /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
     /// host to see in the callback.
     fn send(&self, body: &Body, file: &File) {
@@ -536,10 +559,10 @@ impl Part {
                 &narrowed
             }
         };
-        self.send_iov(body, file, iov);
+        self.call(body, iov, file);
     }
 
-    fn send_iov(&self, body: &Body, file: &File, iov: &[iovec]) {
+    fn call(&self, body: &Body, iov: &[iovec], file: &File) {
         let offset = self.offset + self.progress;
         let length = self.length - self.progress;
         let op = match body.kind {
@@ -570,7 +593,7 @@ fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
             body.parts.push(part(0, 0));
             return;
         }
-        Kind::Discard => MAX_DISCARD,
+        Kind::Discard => DISCARD * (body.length / (DISCARD * MOST_DISCARDS) + 1),
         Kind::Read | Kind::Write => MAX_TRANSFER,
     };
     let mut done = 0;

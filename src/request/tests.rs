@@ -29,16 +29,16 @@ fn body(kind: Kind, offset: i64, length: i64, iov: Vec<iovec>) -> Body {
         iov,
         parts: Vec::new(),
         callback: None,
+        ticket: Ticket::Free,
+        members: Vec::new(),
+        shared: None,
+        shared_iov: Vec::new(),
     }
 }
 
 fn parts(mut body: Body) -> Vec<(i64, i64)> {
-    cut(&mut body, |offset, length| Part {
-        slot: std::ptr::null(),
-        offset,
-        length,
-        progress: 0,
-        result: AtomicI64::new(0),
+    cut(&mut body, |offset, length| {
+        Part::new(std::ptr::null(), offset, length)
     });
     body.parts
         .iter()
@@ -75,6 +75,14 @@ fn a_flush_is_one_part_and_nothing_is_none() {
     assert_eq!(parts(body(Kind::Flush, 0, 0, vec![])), [(0, 0)]);
     assert_eq!(parts(body(Kind::Read, 7, 0, vec![])), []);
     assert_eq!(parts(body(Kind::Discard, 7, 0, vec![])), []);
+}
+
+#[test]
+fn a_huge_discard_is_few_parts() {
+    let length = crate::options::MAX_END;
+    let parts = parts(body(Kind::Discard, 0, length, vec![]));
+    assert!(parts.len() <= 64, "{}", parts.len());
+    assert_eq!(parts.iter().map(|(_, length)| length).sum::<i64>(), length);
 }
 
 #[test]
@@ -115,6 +123,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         offset: 0,
         length: 0,
         through: false,
+        ticket: Ticket::Free,
         result: Ok(()),
     };
     request.deliver(&outcome);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The library lays every struct out as the header does, and says so in drv->layout. */
+#include <stddef.h>
+
+#include "harness.h"
+
+#define WHOLE(type) {#type, 0, sizeof(struct type), sizeof(struct type), _Alignof(struct type)}
+#define MEMBER(type, member)                                                                                          \
+    {#type "." #member, offsetof(struct type, member), sizeof(((struct type *)0)->member), 0,                         \
+     _Alignof(__typeof__(((struct type *)0)->member))}
+
+static const struct {
+    const char *name;
+    size_t offset, size, whole, alignment;
+} header[] = {
+    WHOLE(BlkOption), MEMBER(BlkOption, name), MEMBER(BlkOption, value),
+
+    WHOLE(BlkCreateOption), MEMBER(BlkCreateOption, name), MEMBER(BlkCreateOption, kind),
+    MEMBER(BlkCreateOption, help),
+
+    WHOLE(BlkLayout), MEMBER(BlkLayout, name), MEMBER(BlkLayout, offset), MEMBER(BlkLayout, size),
+
+    WHOLE(BlkError), MEMBER(BlkError, struct_size), MEMBER(BlkError, error), MEMBER(BlkError, stage),
+    MEMBER(BlkError, message),
+
+    WHOLE(BlkState), MEMBER(BlkState, struct_size), MEMBER(BlkState, drv), MEMBER(BlkState, opaque),
+    MEMBER(BlkState, host_data),
+
+    WHOLE(BlkHost), MEMBER(BlkHost, struct_size), MEMBER(BlkHost, abi_version), MEMBER(BlkHost, reserved),
+    MEMBER(BlkHost, opaque), MEMBER(BlkHost, register_driver), MEMBER(BlkHost, set_fd_handler),
+    MEMBER(BlkHost, report),
+
+    WHOLE(BlkDriver), MEMBER(BlkDriver, struct_size), MEMBER(BlkDriver, abi_version),
+    MEMBER(BlkDriver, needs_filename), MEMBER(BlkDriver, format_name), MEMBER(BlkDriver, protocol_name),
+    MEMBER(BlkDriver, library_version), MEMBER(BlkDriver, instance_size), MEMBER(BlkDriver, create_options),
+    MEMBER(BlkDriver, layout), MEMBER(BlkDriver, open), MEMBER(BlkDriver, close), MEMBER(BlkDriver, create),
+    MEMBER(BlkDriver, getlength), MEMBER(BlkDriver, get_allocated_file_size), MEMBER(BlkDriver, truncate),
+    MEMBER(BlkDriver, aio_readv), MEMBER(BlkDriver, aio_writev), MEMBER(BlkDriver, aio_flush),
+    MEMBER(BlkDriver, aio_discard), MEMBER(BlkDriver, aio_cancel), MEMBER(BlkDriver, has_zero_init),
+    MEMBER(BlkDriver, aio_preadv), MEMBER(BlkDriver, aio_pwritev), MEMBER(BlkDriver, aio_pdiscard),
+    MEMBER(BlkDriver, aio_cancel_async), MEMBER(BlkDriver, drain), MEMBER(BlkDriver, get_completion_fd),
+    MEMBER(BlkDriver, dispatch), MEMBER(BlkDriver, release),
+};
+
+/* A member that was added to the header but not to the list above leaves a hole or a rest. */
+static void the_list_is_whole(void)
+{
+    size_t end = 0, size = 0;
+    unsigned i;
+
+    for (i = 0; i < T_COUNT(header); i++) {
+        if (header[i].whole) {
+            ok(size - end < sizeof(void *), "nothing is missing before %s", header[i].name);
+            end = 0;
+            size = header[i].size;
+            continue;
+        }
+        if (header[i].offset != (end + header[i].alignment - 1) / header[i].alignment * header[i].alignment)
+            fail("nothing is missing before %s", header[i].name);
+        end = header[i].offset + header[i].size;
+    }
+    ok(size - end < sizeof(void *), "nothing is missing at the end");
+}
+
+static void compare(const struct BlkLayout *layout)
+{
+    unsigned i, n = 0;
+
+    while (layout[n].name)
+        n++;
+    is(n, T_COUNT(header), "the library names as many members");
+    for (i = 0; i < T_COUNT(header) && i < n; i++)
+        ok(!strcmp(layout[i].name, header[i].name) && layout[i].offset == header[i].offset &&
+               layout[i].size == header[i].size,
+           "%s: offset %zu size %zu; the library says %s: %zu %zu", header[i].name, header[i].offset, header[i].size,
+           layout[i].name, layout[i].offset, layout[i].size);
+}
+
+int main(void)
+{
+    t_begin("the library's structs lie as the header says");
+    t_load();
+    the_list_is_whole();
+    if (t_driver(0))
+        compare(t_driver(0)->layout);
+    is(sizeof(struct BlkOption), 2 * sizeof(char *), "BlkOption is frozen");
+    return t_end();
+}

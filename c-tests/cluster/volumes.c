@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "volumes.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+
+#include "../harness_internal.h"
+
+extern char **environ;
+
+const char *const volumes[] = {"plain", "rep3", "sharded", "disp", NULL};
+
+void allow_seconds(unsigned seconds)
+{
+    alarm((unsigned)(seconds * t_time_factor()));
+}
+
+/* ---- images -------------------------------------------------------------------------------------------------- */
+
+void make_image(const char *uri, const char *size)
+{
+    struct BlkError error;
+
+    error.struct_size = sizeof(error);
+    if (img_create(uri, size, &error) < 0)
+        t_die("cannot create %s: %s", uri, error.message);
+}
+
+void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache)
+{
+    make_image(uri, size);
+    if (img_open(img, uri, BLK_O_RDWR, "write-cache", write_cache, NULL) < 0)
+        t_die("cannot open %s: %s", uri, img->error.message);
+}
+
+void empty_image(const char *uri)
+{
+    make_image(uri, "0");
+}
+
+/* ---- other programs ------------------------------------------------------------------------------------------ */
+
+static pid_t start(const char *program, char *const argv[])
+{
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    int error;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", 1, 0);
+    posix_spawn_file_actions_adddup2(&actions, t_real_output(), STDERR_FILENO);
+    error = posix_spawn(&pid, program, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error)
+        t_die("cannot run %s: %s", program, strerror(error));
+    return pid;
+}
+
+/* Whether it has ended; then its exit code, or -signal, is in *code. */
+static bool ended(pid_t pid, int *code)
+{
+    int status;
+    pid_t got = waitpid(pid, &status, WNOHANG);
+
+    if (got == 0)
+        return false;
+    *code = got < 0 ? -1 : WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return true;
+}
+
+int cluster_finish(pid_t pid, double seconds)
+{
+    int64_t end = now_us() + (int64_t)(seconds * t_time_factor() * 1e6);
+    int code;
+
+    while (!ended(pid, &code)) {
+        if (now_us() > end) {
+            kill(pid, SIGTERM);
+            waitpid(pid, NULL, 0);
+            return -1;
+        }
+        t_poll(5);
+    }
+    return code;
+}
+
+static pid_t cluster_start_va(const char *format, va_list args)
+{
+    static char script[4096];
+    char words[1024], *argv[16], *next, *place = NULL;
+    const char *dir = getenv("BLKG_CLUSTER_DIR");
+    unsigned n = 0;
+
+    if (!dir)
+        t_skip("no cluster: run this through c-tests/on-cluster");
+    snprintf(script, sizeof(script), "%s", getenv("BLKG_CLUSTER_SCRIPT") ? getenv("BLKG_CLUSTER_SCRIPT") : CLUSTER);
+    vsnprintf(words, sizeof(words), format, args);
+    argv[n++] = script;
+    for (next = strtok_r(words, " ", &place); next && n < T_COUNT(argv) - 1; next = strtok_r(NULL, " ", &place))
+        argv[n++] = next;
+    argv[n] = NULL;
+    return start(script, argv);
+}
+
+pid_t cluster_start(const char *format, ...)
+{
+    va_list args;
+    pid_t pid;
+
+    va_start(args, format);
+    pid = cluster_start_va(format, args);
+    va_end(args);
+    return pid;
+}
+
+int cluster(const char *format, ...)
+{
+    va_list args;
+    pid_t pid;
+
+    va_start(args, format);
+    pid = cluster_start_va(format, args);
+    va_end(args);
+    return cluster_finish(pid, 150);
+}
+
+void need_healthy(void)
+{
+    if (cluster("status") != 0 && cluster("up") != 0)
+        t_die("the cluster is not healthy");
+}
+
+int witness(const char *volume, const char *verb, const char *path)
+{
+    char program[4096], words[3][512], *argv[5];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    char *slash;
+    unsigned i;
+
+    if (length < 0)
+        t_die("cannot read /proc/self/exe");
+    program[length] = '\0';
+    slash = strrchr(program, '/');
+    snprintf(slash, sizeof(program) - (size_t)(slash - program), "/witness");
+    snprintf(words[0], sizeof(words[0]), "%s", volume);
+    snprintf(words[1], sizeof(words[1]), "%s", verb);
+    snprintf(words[2], sizeof(words[2]), "%s", path);
+    argv[0] = program;
+    for (i = 0; i < 3; i++)
+        argv[i + 1] = words[i];
+    argv[4] = NULL;
+    return cluster_finish(start(program, argv), 60);
+}
+
+/* ---- random -------------------------------------------------------------------------------------------------- */
+
+uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9E3779B97F4A7C15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+    return x ^ x >> 31;
+}
+
+int64_t random_below(uint64_t *state, int64_t limit)
+{
+    return (int64_t)(next_random(state) % (uint64_t)limit);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the programs against real volumes share: the four volumes, faults, and a witness that is not the driver. */
+#ifndef BLKGLUSTER_VOLUMES_H
+#define BLKGLUSTER_VOLUMES_H
+
+#include "harness.h"
+
+/* plain, rep3, sharded (shards of 4 MiB) and disp; ends with NULL. */
+extern const char *const volumes[];
+#define EACH_VOLUME(volume) (const char *const *volume = volumes; *volume; volume++)
+
+/* For a program that needs longer than the harness allows. Call it after t_begin. */
+void allow_seconds(unsigned seconds);
+
+/* An image that exists, `size` bytes long and empty; ends the program when it cannot be made. */
+void make_image(const char *uri, const char *size);
+/* make_image, and open for reading and writing. */
+void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache);
+/* Cuts it to nothing: a test leaves no data behind. */
+void empty_image(const char *uri);
+
+/* Runs scripts/cluster with these words; its exit code. It works from inside of `exec`, too. */
+int cluster(const char *format, ...) T_PRINTF(1, 2);
+/* The same without waiting for it. */
+pid_t cluster_start(const char *format, ...) T_PRINTF(1, 2);
+/* Polls this thread's images until that process has ended; its exit code, -1 when it took too long. */
+int cluster_finish(pid_t pid, double seconds);
+/* Before faults: ends the program when the cluster is not whole. */
+void need_healthy(void);
+
+/* What plain libgfapi says, in a process of its own: mkdir, rmdir, unlink, exists (0 or not). The exit code. */
+int witness(const char *volume, const char *verb, const char *path);
+
+/* Random numbers that depend on the seed only. */
+uint64_t next_random(uint64_t *state);
+int64_t random_below(uint64_t *state, int64_t limit);
+
+#endif
