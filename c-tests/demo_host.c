@@ -29,7 +29,7 @@
 static const BlkDriver *drivers[8];
 static int driver_count;
 
-static struct {
+static struct watched {
     int fd;
     BlkFdHandler on_readable;
     void *arg;
@@ -38,9 +38,8 @@ static struct {
 static int register_driver(void *opaque, const BlkDriver *drv)
 {
     (void)opaque;
-    if (drv->abi_version != BLK_ABI_VERSION || drv->struct_size < sizeof(*drv) || driver_count == 8) {
+    if (drv->abi_version != BLK_ABI_VERSION || drv->struct_size < sizeof(*drv) || driver_count == 8)
         return -EINVAL;
-    }
     drivers[driver_count++] = drv;
     return 0;
 }
@@ -56,9 +55,7 @@ static void report(void *opaque, int level, const char *message)
 static int set_fd_handler(void *opaque, BlkState *bs, int fd, BlkFdHandler on_readable, void *arg)
 {
     (void)opaque, (void)bs;
-    watched.fd = on_readable ? fd : -1;
-    watched.on_readable = on_readable;
-    watched.arg = arg;
+    watched = (struct watched){ on_readable ? fd : -1, on_readable, arg };
     return 0;
 }
 
@@ -71,16 +68,14 @@ static void poll_once(void)
         printf("  FAILED: no answer for %d s\n", PATIENCE_MS / 1000);
         exit(1); /* close would wait for the answers */
     }
-    if (ready > 0) {
+    if (ready > 0)
         watched.on_readable(watched.arg); /* calls finished() */
-    }
 }
 
 /* ---- what an image has to contain ---------------------------------------- */
 
 struct image {
     BlkState bs;
-    const BlkDriver *drv;
     uint64_t key;           /* of its pattern: from URI and seed */
     int64_t hole, hole_end; /* was discarded: zeros */
     int64_t pattern_end;    /* zeros from here on; all three are multiples of 8 */
@@ -116,12 +111,10 @@ static bool check(const struct image *image, const char *got, int64_t offset, in
     int64_t i = 0;
 
     expect(image, want, offset, length);
-    if (memcmp(got, want, (size_t)length) == 0) {
+    if (memcmp(got, want, (size_t)length) == 0)
         return true;
-    }
-    while (got[i] == want[i]) {
+    while (got[i] == want[i])
         i++;
-    }
     return FAIL("WRONG DATA at offset %lld: 0x%02x instead of 0x%02x", (long long)(offset + i),
                 (unsigned char)got[i], (unsigned char)want[i]);
 }
@@ -154,9 +147,8 @@ static int64_t choose_length(struct batch *batch)
     int64_t unit = batch->kind == WRITE ? BLK_SECTOR_SIZE : 1;
     int64_t length = SMALLEST << dice % 9;
 
-    if (dice & 1 << 10 && length < LARGEST) {
+    if (dice & 1 << 10 && length < LARGEST)
         length += (int64_t)(dice >> 11) % length / unit * unit;
-    }
     return MIN(length, batch->end - batch->at);
 }
 
@@ -183,11 +175,10 @@ static bool fill_or_check(struct request *r)
         char *base = r->pieces[i].iov_base;
         int64_t length = (int64_t)r->pieces[i].iov_len;
 
-        if (r->batch->kind == WRITE) {
+        if (r->batch->kind == WRITE)
             expect(r->batch->image, base, offset, length);
-        } else {
+        else
             ok = check(r->batch->image, base, offset, length);
-        }
         offset += length;
     }
     return ok;
@@ -198,8 +189,8 @@ static void finished(void *opaque, int ret);
 static void submit(struct request *r)
 {
     struct batch *batch = r->batch;
-    const BlkDriver *drv = batch->image->drv;
     BlkState *bs = &batch->image->bs;
+    const BlkDriver *drv = bs->drv;
     BlkAiocb *handle = NULL;
 
     r->offset = batch->at;
@@ -224,12 +215,9 @@ static void submit(struct request *r)
         handle = drv->aio_flush(bs, finished, r);
         break;
     }
-    if (!handle) {
-        batch->failed = true; /* report() had the reason */
-        return;
-    }
+    batch->failed |= !handle; /* report() had the reason */
+    batch->in_flight += handle != NULL;
     batch->requests++;
-    batch->in_flight++;
 }
 
 static void finished(void *opaque, int ret)
@@ -238,17 +226,14 @@ static void finished(void *opaque, int ret)
     struct batch *batch = r->batch;
 
     batch->in_flight--;
-    if (batch->failed) {
+    if (batch->failed)
         return; /* the first failure says it all */
-    }
-    if (ret < 0) {
+    if (ret < 0)
         batch->failed = !FAIL("request at offset %lld: %s", (long long)r->offset, strerror(-ret));
-    } else if (batch->kind == READ) {
+    else if (batch->kind == READ)
         batch->failed = !fill_or_check(r);
-    }
-    if (batch->at < batch->end && !batch->failed) {
+    if (batch->at < batch->end && !batch->failed)
         submit(r);
-    }
 }
 
 /* ---- the life of an image ------------------------------------------------ */
@@ -266,13 +251,11 @@ static void show(const char *step, double start, int64_t bytes, int64_t requests
     double seconds = now() - start;
 
     printf("  %-8s %10.1f ms", step, seconds * 1e3);
-    if (bytes > 0) {
+    if (bytes > 0)
         printf("  %5lld MiB", (long long)(bytes / MIB));
-    }
-    if (requests > 1) {
+    if (requests > 1)
         printf("  %5lld requests %6.0f MB/s %6.0f IOPS", (long long)requests, (double)bytes / seconds / 1e6,
                (double)requests / seconds);
-    }
     printf("  %s\n", note);
 }
 
@@ -294,22 +277,20 @@ static bool run(struct image *image, enum kind kind, const char *step, int64_t f
             fprintf(stderr, "  %-8s %10d %%\r", step, (int)((batch.at - from) * 100 / (to - from)));
         }
     }
-    if (!batch.failed) {
+    if (!batch.failed)
         show(step, start, kind == FLUSH ? 0 : to - from, batch.requests, note);
-    }
     return !batch.failed;
 }
 
 static bool discard(struct image *image, int64_t from, int64_t to)
 {
-    int64_t before = image->drv->get_allocated_file_size(&image->bs), after;
+    int64_t before = image->bs.drv->get_allocated_file_size(&image->bs), after;
 
-    if (!run(image, DISCARD, "discard", from, to, "in the middle")) {
+    if (!run(image, DISCARD, "discard", from, to, "in the middle"))
         return false;
-    }
     image->hole = from;
     image->hole_end = to;
-    after = image->drv->get_allocated_file_size(&image->bs);
+    after = image->bs.drv->get_allocated_file_size(&image->bs);
     printf("           allocated: %lld MiB before, %lld MiB after\n", (long long)(before / MIB),
            (long long)(after / MIB));
     return (after >= 0 && before - after > (to - from) / 2) || FAIL("the space was not given back");
@@ -321,12 +302,11 @@ static bool set_length(struct image *image, const char *step, int64_t length)
     double start = now();
     int64_t found;
 
-    if (image->drv->truncate(&image->bs, length, &error) < 0) {
+    if (image->bs.drv->truncate(&image->bs, length, &error) < 0)
         return FAIL("%s", error.message);
-    }
     image->pattern_end = MIN(image->pattern_end, length);
     show(step, start, length, 1, "is the new length");
-    found = image->drv->getlength(&image->bs);
+    found = image->bs.drv->getlength(&image->bs);
     return found == length || FAIL("the length is %lld, not %lld", (long long)found, (long long)length);
 }
 
@@ -347,7 +327,7 @@ static bool demonstrate(const char *uri, int64_t size, uint64_t seed)
     char digits[24];
     const BlkOption create_options[] = { { "size", digits }, { NULL, NULL } };
     const BlkOption open_options[] = { { "filename", uri }, { NULL, NULL } };
-    struct image image = { .key = seed, .pattern_end = size };
+    struct image image = { .bs.struct_size = sizeof(image.bs), .key = seed, .pattern_end = size };
     BlkError error = { .struct_size = sizeof(error) };
     size_t scheme = strcspn(uri, ":");
     double start = now();
@@ -355,32 +335,28 @@ static bool demonstrate(const char *uri, int64_t size, uint64_t seed)
 
     printf("%s\n", uri);
     for (int i = 0; i < driver_count; i++) {
-        if (strlen(drivers[i]->protocol_name) == scheme && !strncmp(drivers[i]->protocol_name, uri, scheme)) {
-            image.drv = drivers[i];
-        }
+        if (strlen(drivers[i]->protocol_name) == scheme && !strncmp(drivers[i]->protocol_name, uri, scheme))
+            image.bs.drv = drivers[i];
     }
-    if (!image.drv) {
+    if (!image.bs.drv)
         return FAIL("no driver for this protocol");
-    }
-    for (const char *c = uri; *c; c++) {
+    for (const char *c = uri; *c; c++)
         image.key = mix(image.key ^ (unsigned char)*c);
-    }
     snprintf(digits, sizeof(digits), "%lld", (long long)size);
-    if (image.drv->create(uri, create_options, &error) < 0) {
+    if (image.bs.drv->create(uri, create_options, &error) < 0)
         return FAIL("%s", error.message);
-    }
     show("create", start, size, 1, "of zeros");
 
-    image.bs = (BlkState){ .struct_size = sizeof(image.bs), .opaque = calloc(1, image.drv->instance_size) };
+    image.bs.opaque = calloc(1, image.bs.drv->instance_size);
     start = now();
-    if (image.drv->open(&image.bs, open_options, BLK_O_RDWR, &error) < 0) {
+    if (image.bs.drv->open(&image.bs, open_options, BLK_O_RDWR, &error) < 0) {
         free(image.bs.opaque);
         return FAIL("%s", error.message);
     }
     show("open", start, 0, 1, "connected");
     ok = live(&image, size);
     start = now();
-    image.drv->close(&image.bs);
+    image.bs.drv->close(&image.bs);
     show("close", start, 0, 1, "the connection ends in the background");
     free(image.bs.opaque);
     return ok;
@@ -411,15 +387,12 @@ int main(int argc, char **argv)
     }
     library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     init = library ? (int (*)(const BlkHost *))dlsym(library, "blkgluster_init") : NULL;
-    if (!init) {
+    if (!init)
         return !FAIL("%s", dlerror());
-    }
     ret = init(&host);
-    if (ret < 0) {
+    if (ret < 0)
         return !FAIL("blkgluster_init: %s", strerror(-ret));
-    }
-    for (int i = 4; i < argc; i++) {
+    for (int i = 4; i < argc; i++)
         ok = demonstrate(argv[i], size, strtoull(argv[3], NULL, 10)) && ok;
-    }
     return !ok;
 }

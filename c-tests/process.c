@@ -13,51 +13,61 @@
 
 extern char **environ;
 
-static int entries(const char *directory)
+/* Calls `counts` for each entry of a directory of /proc/self; how often it said yes. */
+static int entries(const char *directory, bool (*counts)(int dir, const char *name, const void *arg), const void *arg)
 {
     DIR *dir = opendir(directory);
-    int n = 0;
-
-    if (!dir)
-        t_die("cannot read %s", directory);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n - 2;
-}
-
-int fd_count(void)
-{
-    return entries("/proc/self/fd") - 1; /* less the directory's own */
-}
-
-int thread_count(void)
-{
-    return entries("/proc/self/task");
-}
-
-int threads_named(const char *prefix)
-{
-    DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
     int n = 0;
 
     if (!dir)
-        t_die("cannot read /proc/self/task");
-    while ((entry = readdir(dir))) {
-        char path[300], name[32] = "";
-        int fd;
-
-        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            continue;
-        if (read(fd, name, sizeof(name) - 1) > 0)
-            n += !strncmp(name, prefix, strlen(prefix));
-        close(fd);
-    }
+        t_die("cannot read %s", directory);
+    while ((entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            n += counts(dirfd(dir), entry->d_name, arg);
     closedir(dir);
     return n;
+}
+
+/* The directory that is being read does not count, nor do the files that the fake libgfapi keeps in memory. */
+static bool is_ours(int dir, const char *name, const void *arg)
+{
+    char target[256];
+    ssize_t length = readlinkat(dir, name, target, sizeof(target) - 1);
+
+    (void)arg;
+    target[length < 0 ? 0 : length] = '\0';
+    return atoi(name) != dir && strncmp(target, "/memfd:fake_gfapi", 17) != 0;
+}
+
+int fd_count(void)
+{
+    return entries("/proc/self/fd", is_ours, NULL);
+}
+
+static bool is_named(int dir, const char *name, const void *prefix)
+{
+    char path[300], found[32] = "";
+    bool same;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/comm", name);
+    fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) /* it has ended meanwhile */
+        return false;
+    same = read(fd, found, sizeof(found) - 1) >= 0 && !strncmp(found, prefix, strlen(prefix));
+    close(fd);
+    return same;
+}
+
+int threads_named(const char *prefix)
+{
+    return entries("/proc/self/task", is_named, prefix);
+}
+
+int thread_count(void)
+{
+    return threads_named("");
 }
 
 struct level {

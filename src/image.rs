@@ -357,9 +357,10 @@ impl Image {
     }
 
     /// GlusterFS 10.3 empties the last shard that stays when a sharded image is cut where that shard
-    /// ends. So it is cut one byte shorter, and its last byte written again.
+    /// ends. So it is cut one byte shorter, and its last byte written again; unless its length is odd,
+    /// where no shard ends, but one may end a byte before.
     fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
-        if length == 0 || length >= backing.file.stat()?.size {
+        if length == 0 || length % 2 == 1 || length >= backing.file.stat()?.size {
             return backing.file.truncate(length);
         }
         // A file of its own: for the seek, and since O_DIRECT cannot write one byte.

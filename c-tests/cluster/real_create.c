@@ -13,39 +13,6 @@ static int64_t length_of(const char *uri)
     return length;
 }
 
-static bool reads_zero(struct img *img, int64_t bytes, int64_t offset)
-{
-    unsigned char *buffer = t_alloc((size_t)bytes);
-    bool good;
-
-    memset(buffer, 0xA5, (size_t)bytes);
-    good = pread_sync(img, buffer, bytes, offset) == 0 && all_bytes(buffer, (size_t)bytes, 0);
-    free(buffer);
-    return good;
-}
-
-static bool write_pattern(struct img *img, int64_t bytes, int64_t offset)
-{
-    unsigned char *buffer = t_alloc((size_t)bytes);
-    int ret;
-
-    pattern_fill(buffer, (size_t)bytes, 1, offset);
-    ret = pwrite_sync(img, buffer, bytes, offset);
-    free(buffer);
-    return ret == 0;
-}
-
-static bool has_pattern(struct img *img, int64_t bytes, int64_t offset)
-{
-    unsigned char *buffer = t_alloc((size_t)bytes);
-    bool good;
-
-    memset(buffer, 0xA5, (size_t)bytes);
-    good = pread_sync(img, buffer, bytes, offset) == 0 && pattern_check(buffer, (size_t)bytes, 1, offset);
-    free(buffer);
-    return good;
-}
-
 static void sizes(const char *volume)
 {
     static const struct {
@@ -70,7 +37,7 @@ static void existing(const char *volume)
     struct img img;
 
     make_and_open(&img, uri, "9M", "on");
-    ok(write_pattern(&img, 9 * MiB, 0), "%s: fill an image", volume);
+    ok(write_pattern(&img, 9 * MiB, 0, 1), "%s: fill an image", volume);
     is(flush_sync(&img), 0, "%s: flush it", volume);
     img_close(&img);
     is(img_create(uri, "6M", NULL), 0, "%s: create over it", volume);
@@ -83,28 +50,56 @@ static void existing(const char *volume)
     empty_image(uri);
 }
 
-static void truncating(const char *volume)
+/* Where shards of 4 MiB end, and a byte to either side. `look` reads what O_DIRECT cannot, through the same connection:
+ * another client would not learn that shards have gone, and get ENOENT. */
+static void truncating(const char *volume, uint32_t flags)
 {
-    static const int64_t lengths[] = {1, 511, 4095, 1000003, 4 * MiB, 4 * MiB + 1, 9 * MiB - 1};
-    const char *uri = cluster_uri(volume, "create-truncate");
-    struct img img;
-    unsigned i;
+    static const int64_t lengths[] = {1,           511,           4095,        1000003,     4 * MiB - 1,
+                                      4 * MiB,     4 * MiB + 1,   8 * MiB - 1, 8 * MiB,     8 * MiB + 1,
+                                      8 * MiB + 2, 9 * MiB - 512, 9 * MiB - 1, 4 * MiB + 2, 4 * MiB - 512};
+    const char *uri = cluster_uri(volume, "create-truncate"), *how = flags & BLK_O_NOCACHE ? "O_DIRECT" : "cached";
+    unsigned i, step = strcmp(volume, "sharded") ? 4 : 1;
+    struct img img, look;
 
-    make_and_open(&img, uri, "1M", "on");
+    make_image(uri, "1M");
+    if (!is(img_open(&img, uri, BLK_O_RDWR | flags, NULL), 0, "%s: open, %s", volume, how))
+        return;
+    if (!is(img_open(&look, uri, 0, "write-cache", flags ? "off" : "on", NULL), 0, "%s: open once more", volume)) {
+        img_close(&img);
+        return;
+    }
     is(img.drv->truncate(&img.bs, 9 * MiB, NULL), 0, "%s: grow to 9 MiB", volume);
-    ok(reads_zero(&img, 9 * MiB, 0), "%s: new bytes read as zero", volume);
-    for (i = 0; i < T_COUNT(lengths); i++) {
+    ok(reads_zero(&look, 9 * MiB, 0), "%s: new bytes read as zero", volume);
+    for (i = 0; i < T_COUNT(lengths); i += step) {
         int64_t length = lengths[i];
 
-        ok(write_pattern(&img, 9 * MiB, 0), "%s: fill it", volume);
+        ok(write_pattern(&img, 9 * MiB, 0, 1) && flush_sync(&img) == 0, "%s: fill it", volume);
         is(img.drv->truncate(&img.bs, length, NULL), 0, "%s: cut it to %lld", volume, (long long)length);
         is(img.drv->getlength(&img.bs), length, "%s: its length is %lld", volume, (long long)length);
-        ok(has_pattern(&img, length, 0), "%s: what is left is unchanged", volume);
+        ok(has_pattern(&look, length, 0, 1), "%s: what is left is unchanged", volume);
         is(img.drv->truncate(&img.bs, 9 * MiB, NULL), 0, "%s: grow it again", volume);
-        ok(has_pattern(&img, length, 0) && reads_zero(&img, 9 * MiB - length, length),
+        ok(has_pattern(&look, length, 0, 1) && reads_zero(&look, 9 * MiB - length, length),
            "%s: what was cut does not come back", volume);
     }
     is(img.drv->truncate(&img.bs, -1, &img.error), -EINVAL, "%s: a negative length is refused", volume);
+    img_close(&look);
+    img_close(&img);
+    empty_image(uri);
+}
+
+/* Step by step, never growing in between: each cut meets what the one before it left. */
+static void shrinking(const char *volume)
+{
+    const char *uri = cluster_uri(volume, "create-shrink");
+    int64_t length;
+    struct img img;
+
+    make_and_open(&img, uri, "0", "on");
+    ok(write_pattern(&img, 13 * MiB, 0, 1), "%s: an image of 13 MiB", volume);
+    for (length = 12 * MiB + 1; length > 3 * MiB; length -= length % (4 * MiB) == 4 * MiB - 1 ? 4 * MiB - 2 : 1) {
+        is(img.drv->truncate(&img.bs, length, NULL), 0, "%s: cut to %lld", volume, (long long)length);
+        ok(has_pattern(&img, length, 0, 1) && reads_zero(&img, 4096, length), "%s: the rest is unchanged", volume);
+    }
     img_close(&img);
     empty_image(uri);
 }
@@ -118,7 +113,7 @@ static void allocated(const char *volume)
     make_and_open(&img, uri, "1G", "off");
     empty = img.drv->get_allocated_file_size(&img.bs);
     ok(empty >= 0 && empty <= 64 * 1024, "%s: a sparse image of 1 GiB occupies next to nothing", volume);
-    ok(write_pattern(&img, 8 * MiB, 10 * MiB + 512), "%s: write 8 MiB into it", volume);
+    ok(write_pattern(&img, 8 * MiB, 10 * MiB + 512, 1), "%s: write 8 MiB into it", volume);
     is(flush_sync(&img), 0, "%s: flush it", volume);
     full = img.drv->get_allocated_file_size(&img.bs);
     t_say("%s: allocated %lld, then %lld", volume, (long long)empty, (long long)full);
@@ -163,7 +158,7 @@ static void nested(const char *volume)
     is(img_create(uri, "1M", NULL), 0, "%s: create in a directory with a space in its name", volume);
     is(witness(volume, "exists", "/create-dir/sub dir/image"), 0, "%s: it is there", volume);
     if (is(img_open(&img, uri, BLK_O_RDWR, NULL), 0, "%s: and can be opened", volume)) {
-        ok(write_pattern(&img, MiB, 0) && has_pattern(&img, MiB, 0), "%s: and used", volume);
+        ok(write_pattern(&img, MiB, 0, 1) && has_pattern(&img, MiB, 0, 1), "%s: and used", volume);
         img_close(&img);
     }
     is(witness(volume, "unlink", "/create-dir/sub dir/image"), 0, "%s: remove it", volume);
@@ -185,7 +180,7 @@ static void protocol(const char *scheme, const char *volume)
     t_forget_reports();
     is(img_create(uri, "2M", NULL), 0, "%s: create %s", volume, uri);
     if (is(img_open(&img, uri, BLK_O_RDWR, NULL), 0, "%s: open it", volume)) {
-        ok(write_pattern(&img, 2 * MiB, 0) && has_pattern(&img, 2 * MiB, 0), "%s: write and read it", volume);
+        ok(write_pattern(&img, 2 * MiB, 0, 1) && has_pattern(&img, 2 * MiB, 0, 1), "%s: write and read it", volume);
         img_close(&img);
     }
     is(length_of(tcp), 2 * MiB, "%s: it is the same image as through gluster://", volume);
@@ -206,14 +201,17 @@ int main(void)
     for EACH_VOLUME (volume) {
         sizes(*volume);
         existing(*volume);
-        truncating(*volume);
+        truncating(*volume, 0);
+        truncating(*volume, BLK_O_NOCACHE);
         allocated(*volume);
         failing(*volume);
         nested(*volume);
     }
+    shrinking("plain");
+    shrinking("sharded");
     for (i = 0; i < T_COUNT(schemes); i++) {
-        protocol(schemes[i], "plain");
-        protocol(schemes[i], "rep3");
+        for EACH_VOLUME (volume)
+            protocol(schemes[i], *volume);
     }
     return t_end();
 }

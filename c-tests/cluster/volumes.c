@@ -40,6 +40,54 @@ void empty_image(const char *uri)
     make_image(uri, "0");
 }
 
+int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *write_cache)
+{
+    return img_open(img, uri, flags, "write-cache", write_cache, NULL);
+}
+
+/* ---- data ---------------------------------------------------------------------------------------------------- */
+
+/* Reads into memory that is neither zero nor the pattern. */
+static unsigned char *read_all(struct img *img, int64_t bytes, int64_t offset)
+{
+    unsigned char *buffer = t_alloc((size_t)bytes);
+
+    memset(buffer, 0xA5, (size_t)bytes);
+    if (pread_sync(img, buffer, bytes, offset) == 0)
+        return buffer;
+    free(buffer);
+    return NULL;
+}
+
+bool reads_zero(struct img *img, int64_t bytes, int64_t offset)
+{
+    unsigned char *buffer = read_all(img, bytes, offset);
+    bool good = buffer && all_bytes(buffer, (size_t)bytes, 0);
+
+    free(buffer);
+    return good;
+}
+
+bool has_pattern(struct img *img, int64_t bytes, int64_t offset, uint64_t seed)
+{
+    unsigned char *buffer = read_all(img, bytes, offset);
+    bool good = buffer && pattern_check(buffer, (size_t)bytes, seed, offset);
+
+    free(buffer);
+    return good;
+}
+
+bool write_pattern(struct img *img, int64_t bytes, int64_t offset, uint64_t seed)
+{
+    unsigned char *buffer = t_alloc((size_t)bytes);
+    int ret;
+
+    pattern_fill(buffer, (size_t)bytes, seed, offset);
+    ret = pwrite_sync(img, buffer, bytes, offset);
+    free(buffer);
+    return ret == 0;
+}
+
 /* ---- other programs ------------------------------------------------------------------------------------------ */
 
 static pid_t start(const char *program, char *const argv[])

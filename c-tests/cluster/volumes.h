@@ -18,6 +18,13 @@ void make_image(const char *uri, const char *size);
 void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache);
 /* Cuts it to nothing: a test leaves no data behind. */
 void empty_image(const char *uri);
+/* img_open for tests that count threads or fds: the connection goes with its last image. */
+int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *write_cache);
+
+/* One request that writes, or reads and compares, the pattern of this seed; or compares with zeros. */
+bool write_pattern(struct img *img, int64_t bytes, int64_t offset, uint64_t seed);
+bool has_pattern(struct img *img, int64_t bytes, int64_t offset, uint64_t seed);
+bool reads_zero(struct img *img, int64_t bytes, int64_t offset);
 
 /* Runs scripts/cluster with these words; its exit code. It works from inside of `exec`, too. */
 int cluster(const char *format, ...) T_PRINTF(1, 2);

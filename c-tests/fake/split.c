@@ -144,24 +144,37 @@ static void waits_for_every_part(void)
     fake.set_mode(FAKE_THREAD, 0);
 }
 
-static void large_discards(void)
+static void discard_in_parts(int64_t offset, int64_t length, uint64_t most, const char *what)
 {
-    int64_t length = INT64_C(5) << 29, offset = 4096; /* 2.5 GiB */
+    int64_t end = offset + length, size = img.drv->getlength(&img.bs);
     struct fake_trace part;
     uint64_t i;
 
-    fake.set_trace(16);
-    is(discard_sync(&img, length, offset), 0, "a discard of 2.5 GiB");
+    fake.set_trace(256);
+    is(discard_sync(&img, length, offset), 0, "a discard of %s", what);
     for (i = 0; fake.trace_get(i, &part) == 0; i++) {
-        if (part.op != FAKE_DISCARD_ASYNC || part.offset != (uint64_t)offset || part.length > 1 << 30)
+        if (part.op != FAKE_DISCARD_ASYNC || part.offset != (uint64_t)offset)
             fail("part %d at %llu of %llu bytes", (int)i, (unsigned long long)part.offset,
                  (unsigned long long)part.length);
         offset += (int64_t)part.length;
     }
-    is(i, 3, "three parts of at most 1 GiB");
-    is(offset, 4096 + length, "they make up the whole");
-    is(img.drv->getlength(&img.bs), 512 + LENGTH, "it does not grow the image");
+    ok(i > 1 && i <= most, "... in %d parts, at most %d", (int)i, (int)most);
+    is(offset, end < size ? end : size, "... that make up the whole, up to the end of the image");
+    is(img.drv->getlength(&img.bs), size, "... which does not grow");
     fake.set_trace(0);
+}
+
+static void large_discards(void)
+{
+    struct fake_rule second = nth(FAKE_DISCARD_ASYNC, FAKE_FAIL, ENOTCONN, 0, 2);
+
+    is(img.drv->truncate(&img.bs, INT64_C(4) << 40, NULL), 0, "an image of 4 TiB");
+    discard_in_parts(4096, INT64_C(5) << 29, 3, "2.5 GiB");
+    discard_in_parts(512, INT64_C(3) << 40, 64, "3 TiB");
+    discard_in_parts(INT64_C(3) << 40, INT64_C(3) << 40, 64, "3 TiB across the end");
+    fake.add_rule(&second);
+    is(discard_sync(&img, INT64_C(5) << 29, 0), -ENOTCONN, "one part of a discard fails");
+    is(img.drv->truncate(&img.bs, 512 + LENGTH, NULL), 0, "the length from before");
 }
 
 int main(void)
