@@ -88,6 +88,8 @@ macro_rules! driver {
             get_completion_fd: Some(get_completion_fd),
             dispatch: Some(dispatch),
             release: Some(host::release),
+            io_plug: Some(io_plug),
+            io_unplug: Some(io_unplug),
         }
     }};
 }
@@ -424,4 +426,20 @@ unsafe extern "C" fn get_completion_fd(bs: *mut BlkState) -> c_int {
 unsafe extern "C" fn dispatch(bs: *mut BlkState) -> c_int {
     // SAFETY: the host's promise.
     guard::small(|| Ok(unsafe { image_of(bs) }?.dispatch() as c_int))
+}
+
+unsafe extern "C" fn io_plug(bs: *mut BlkState) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promise.
+        unsafe { image_of(bs) }?.plug()?;
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn io_unplug(bs: *mut BlkState) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promise.
+        unsafe { image_of(bs) }?.unplug()?;
+        Ok(0)
+    })
 }

@@ -198,9 +198,15 @@ impl Image {
             ));
         };
         self.outstanding.fetch_add(1, Ordering::SeqCst);
-        let ticket = self.queue.lock().admit(request, ask.range());
+        let (ticket, overfull) = {
+            let mut queue = self.queue.lock();
+            (queue.admit(request, ask.range()), queue.is_overfull())
+        };
         if let Some(ticket) = ticket {
             request.submit(file, ticket);
+        }
+        if overfull {
+            self.refill(file);
         }
         Ok(handle)
     }
@@ -446,7 +452,11 @@ impl Image {
                         self.proved(end);
                     }
                 }
-                if self.failing.load(Ordering::Relaxed)
+                // A write that write-behind acknowledged says nothing about the bricks.
+                let from_memory =
+                    outcome.kind == Kind::Write && self.location.write_cache() && !outcome.through;
+                if !from_memory
+                    && self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)
                 {
                     report::report(
@@ -518,9 +528,31 @@ impl Image {
         }
     }
 
+    /// Holds requests back, up to a bound, until as many `unplug` calls came.
+    pub fn plug(&self) -> Result<()> {
+        self.with_backing(|_| {
+            self.queue.lock().plug();
+            Ok(())
+        })
+    }
+
+    /// Sends what was held back.
+    pub fn unplug(&self) -> Result<()> {
+        self.with_backing(|backing| {
+            self.queue.lock().unplug();
+            self.refill(&backing.file);
+            Ok(())
+        })
+    }
+
     /// Waits until no request is in flight, calling their callbacks.
     pub fn drain(&self) {
         let completions = self.requests.completions();
+        if let Some(file) = self.phase.read().file() {
+            // A host that plugs and then waits must not wait for ever.
+            self.queue.lock().pull_plug();
+            self.refill(file);
+        }
         loop {
             while let Some(request) = completions.pop() {
                 self.reap(request);

@@ -31,6 +31,9 @@ const MOST_BYTES: i64 = 1 << 20;
 /// Most requests in such a call.
 const MOST_MEMBERS: usize = 256;
 
+/// A plug holds back fewer than these.
+const MOST_PLUGGED: usize = 64;
+
 /// How far behind the first one its neighbours are looked for.
 const REACH: usize = 256;
 
@@ -86,6 +89,8 @@ struct Waiting<T> {
 pub struct Queue<T> {
     calls: usize,
     stream_calls: usize,
+    /// `plug` calls less `unplug` calls.
+    plugs: u32,
     waiting: VecDeque<Waiting<T>>,
     /// The requests of the call that was made last.
     members: Vec<T>,
@@ -99,6 +104,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         Queue {
             calls: 0,
             stream_calls: 0,
+            plugs: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
             members: Vec::with_capacity(MOST_MEMBERS),
             ends: [[-1; STREAMS]; 2],
@@ -114,7 +120,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         let behind = self.waiting.iter().any(|other| {
             range.conflicts(&other.range) || (stream && range.continues(&other.range))
         });
-        if !behind && self.has_room(stream) {
+        if !behind && self.plugs == 0 && self.has_room(stream) {
             return Some(self.take_room(stream));
         }
         self.waiting.push_back(Waiting {
@@ -134,6 +140,9 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// The next call to make: its requests, adjacent and in the order of their offsets. `None` when
     /// nothing waits or nothing may go.
     pub fn next(&mut self) -> Option<(&[T], Ticket)> {
+        if self.plugs > 0 && !self.is_overfull() {
+            return None;
+        }
         let first = (0..self.waiting.len().min(REACH)).find(|&at| {
             let waiting = &self.waiting[at];
             self.has_room(waiting.stream) && !self.blocked(at, &waiting.range)
@@ -146,6 +155,27 @@ impl<T: Copy + PartialEq> Queue<T> {
         }
         let ticket = self.take_room(stream);
         Some((&self.members, ticket))
+    }
+
+    /// From now on requests wait, until as many `unplug` calls came: a host that has several to
+    /// submit lets them find their neighbours.
+    pub fn plug(&mut self) {
+        self.plugs = self.plugs.saturating_add(1);
+    }
+
+    /// Undoes one `plug`. `next` then has what waited.
+    pub fn unplug(&mut self) {
+        self.plugs = self.plugs.saturating_sub(1);
+    }
+
+    /// A plug holds back so many that some should go.
+    pub fn is_overfull(&self) -> bool {
+        self.plugs > 0 && self.waiting.len() >= MOST_PLUGGED
+    }
+
+    /// Undoes every `plug`.
+    pub fn pull_plug(&mut self) {
+        self.plugs = 0;
     }
 
     /// Takes a request that waits out of the queue; whether it was there.

@@ -27,7 +27,7 @@ use crate::error::Errno;
 use crate::gfapi::{self, Completion, File, Op};
 use crate::queue::{Range, Ticket};
 use libc::iovec;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
@@ -172,6 +172,11 @@ pub struct Outcome {
     pub ticket: Ticket,
     /// Its result.
     pub result: std::result::Result<(), Errno>,
+}
+
+thread_local! {
+    /// Room for the requests of a shared call while it is shared out.
+    static SCRATCH: Cell<Vec<SlotRef>> = const { Cell::new(Vec::new()) };
 }
 
 /// What to do with a request that was taken from the ready list.
@@ -387,7 +392,10 @@ impl SlotRef {
             // Which bytes a short write left out is not said.
             done = 0;
         }
-        let members = std::mem::take(&mut body.members);
+        // Not in the slot any more: once the others are out, this request may be delivered, and its
+        // slot begun anew, by another thread.
+        let mut members = SCRATCH.take();
+        std::mem::swap(&mut members, &mut body.members);
         let mut end = 0;
         let mut served = 0;
         for (at, &member) in members.iter().enumerate() {
@@ -420,6 +428,8 @@ impl SlotRef {
                 None => completions.push(member),
             }
         }
+        members.clear();
+        SCRATCH.set(members);
     }
 
     fn submitted(self) {

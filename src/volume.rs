@@ -3,39 +3,44 @@
 //! and retired in the background.
 //!
 //! ```text
-//!  acquire ─> connecting ─────────> connected ─────────> warm ─────────────> retiring ─> gone
-//!             helper thread,        by one image         after the last      own thread,
-//!             deadline; others      or more              image; an opener    up to 10 s
-//!             wait for it                                takes it back
-//!               └─> failed: told to that opener; the next one tries again
+//!  acquire ─> connecting ──────> connected ─────────> warm ─────────────> retiring ─> gone
+//!             helper thread;     by one image         after the last      own thread,
+//!             openers wait,      or more              image; an opener    up to 10 s
+//!             each until its                          takes it back
+//!             own deadline
+//!               └─> failed: told to those who wait; the next opener tries again
 //! ```
 
 mod connect;
 mod retire;
 mod warm;
 
-use crate::error::Result;
+use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{ConnectSpec, Connection};
 use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Every connection that is used, warm, or waited for. Weak: the images and the warm list own them.
-static VOLUMES: Mutex<Option<Volumes>> = Mutex::new(None);
+/// Every connection that is used, warm, or waited for. Weak: the images, the warm list and the
+/// connecting thread own them.
+static VOLUMES: Mutex<Option<HashMap<ConnectSpec, Weak<Volume>>>> = Mutex::new(None);
 
 /// A volume that somebody connects to or is connected to.
 struct Volume {
     spec: ConnectSpec,
-    connection: OnceCell<Connection>,
+    /// Set once, by the thread that connects.
+    outcome: OnceCell<std::result::Result<Connection, Errno>>,
+    lock: Mutex<()>,
+    settled: Condvar,
 }
 
-/// A connection that was made, held for one image. Dropping it lets go, and keeps the connection
+/// A volume that is connected, held for one image. Dropping it lets go, and keeps the connection
 /// warm for the next image.
 pub struct Connected {
     volume: Arc<Volume>,
-    /// It was there before this image: what it leads to may be gone by now.
+    /// It was connected before this image came: what it leads to may be gone by now.
     reused: bool,
     keep: Duration,
 }
@@ -43,8 +48,10 @@ pub struct Connected {
 impl Connected {
     /// The connection.
     pub fn connection(&self) -> &Connection {
-        let connection = self.volume.connection.get();
-        connection.expect("set before Connected is made")
+        match self.volume.outcome.get() {
+            Some(Ok(connection)) => connection,
+            _ => unreachable!("Connected is made of a volume that is connected"),
+        }
     }
 
     /// Whether it was made for an earlier image.
@@ -55,10 +62,9 @@ impl Connected {
     /// Lets go of a connection that proved useless, so that the next opener makes a new one.
     pub fn forget(mut self) {
         self.keep = Duration::ZERO;
-        if let Some(volumes) = VOLUMES.lock().as_mut() {
-            remove_if(volumes, &self.volume.spec, |weak| {
-                std::ptr::eq(weak.as_ptr(), &*self.volume)
-            });
+        let mut volumes = VOLUMES.lock();
+        if let Some(volumes) = volumes.as_mut() {
+            volumes.retain(|_, weak| !std::ptr::eq(weak.as_ptr(), &*self.volume));
         }
     }
 }
@@ -70,51 +76,130 @@ impl Drop for Connected {
 }
 
 /// The connection that `spec` describes: the one that another image has or had, or a new one. Waits
-/// at most `timeout` for a new one, and lets go of it `keep` after its last image.
+/// at most `timeout` for a new one. It is kept for `keep` after its last image.
 pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<Connected> {
-    let volume = {
-        let mut volumes = VOLUMES.lock();
-        let volumes = volumes.get_or_insert_with(HashMap::new);
-        match volumes.get(spec).and_then(Weak::upgrade) {
-            Some(volume) => volume,
-            None => {
-                let volume = Arc::new(Volume {
-                    spec: spec.clone(),
-                    connection: OnceCell::new(),
-                });
-                volumes.insert(spec.clone(), Arc::downgrade(&volume));
-                volume
-            }
-        }
-    };
-    let mut reused = true;
-    volume.connection.get_or_try_init(|| {
-        reused = false;
-        connect::connect(spec, timeout)
-    })?;
-    Ok(Connected {
-        volume,
-        reused,
-        keep,
-    })
+    let deadline = Instant::now() + timeout;
+    let (volume, is_new) = find(spec);
+    let reused = volume.outcome.get().is_some();
+    if is_new {
+        connect::start(&volume, deadline)?;
+    }
+    match volume.wait(deadline) {
+        Some(Ok(_)) => Ok(Connected {
+            volume,
+            reused,
+            keep,
+        }),
+        Some(Err(errno)) => Err(explain(spec, *errno)),
+        None => Err(Error::new(
+            Stage::Connect,
+            libc::ETIMEDOUT,
+            format!(
+                "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); \
+                 check that the address is right and that no firewall drops packets, or raise \
+                 connect-timeout",
+                name(spec),
+                servers(spec),
+                timeout.as_secs()
+            ),
+        )),
+    }
 }
 
-type Volumes = HashMap<ConnectSpec, Weak<Volume>>;
+/// The volume that others use or wait for, or a new one; whether it is new.
+fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
+    let mut volumes = VOLUMES.lock();
+    let volumes = volumes.get_or_insert_with(HashMap::new);
+    match volumes.get(spec).and_then(Weak::upgrade) {
+        Some(volume) if !matches!(volume.outcome.get(), Some(Err(_))) => (volume, false),
+        _ => {
+            let volume = Arc::new(Volume {
+                spec: spec.clone(),
+                outcome: OnceCell::new(),
+                lock: Mutex::new(()),
+                settled: Condvar::new(),
+            });
+            volumes.retain(|_, weak| weak.strong_count() > 0);
+            volumes.insert(spec.clone(), Arc::downgrade(&volume));
+            (volume, true)
+        }
+    }
+}
 
-fn remove_if(volumes: &mut Volumes, spec: &ConnectSpec, unwanted: impl Fn(&Weak<Volume>) -> bool) {
-    if volumes.get(spec).is_some_and(unwanted) {
-        volumes.remove(spec);
+impl Volume {
+    fn settle(&self, outcome: std::result::Result<Connection, Errno>) {
+        // Under the lock, so that no waiter falls asleep between its look and this.
+        let guard = self.lock.lock();
+        // Only a second failure can find it settled.
+        let _ = self.outcome.set(outcome);
+        drop(guard);
+        self.settled.notify_all();
+    }
+
+    /// `None` when nothing has come of it by then.
+    fn wait(&self, deadline: Instant) -> Option<&std::result::Result<Connection, Errno>> {
+        let mut guard = self.lock.lock();
+        while self.outcome.get().is_none()
+            && !self.settled.wait_until(&mut guard, deadline).timed_out()
+        {}
+        self.outcome.get()
     }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        if let Some(volumes) = VOLUMES.lock().as_mut() {
-            // An opener may have put a new one in its place already.
-            remove_if(volumes, &self.spec, |weak| weak.strong_count() == 0);
-        }
-        if let Some(connection) = self.connection.take() {
+        if let Some(Ok(connection)) = self.outcome.take() {
             retire::retire(connection);
         }
     }
+}
+
+fn explain(spec: &ConnectSpec, errno: Errno) -> Error {
+    let advice = match errno.get() {
+        libc::ENOENT => format!(
+            "that server knows no volume '{}'; `gluster volume list` there names those it has",
+            name(spec)
+        ),
+        libc::ENOTCONN | libc::ECONNREFUSED => {
+            "no glusterd answers there; check the address, and that glusterd runs".to_owned()
+        }
+        libc::EIO => {
+            "the volume is stopped or its bricks are down; see `gluster volume status`".to_owned()
+        }
+        libc::EACCES | libc::EPERM => {
+            "the volume's auth.allow or auth.ssl-allow refuses this host".to_owned()
+        }
+        _ => "see glusterd's log on the server".to_owned(),
+    };
+    Error::new(
+        Stage::Connect,
+        errno.get(),
+        format!(
+            "cannot connect to volume '{}' through {}: {errno}; {advice}",
+            name(spec),
+            servers(spec)
+        ),
+    )
+}
+
+fn name(spec: &ConnectSpec) -> std::borrow::Cow<'_, str> {
+    spec.volume.to_string_lossy()
+}
+
+fn servers(spec: &ConnectSpec) -> String {
+    let texts: Vec<String> = spec
+        .servers
+        .iter()
+        .map(|server| {
+            let host = server.host.to_string_lossy();
+            if server.transport == c"unix" {
+                format!("socket {host}")
+            } else if host.contains(':') {
+                format!("server [{host}]:{}", server.port)
+            } else {
+                format!("server {host}:{}", server.port)
+            }
+        })
+        .collect();
+    texts.join(", ")
 }

@@ -40,6 +40,15 @@ void empty_image(const char *uri)
     make_image(uri, "0");
 }
 
+void make_elsewhere(const char *volume, const char *path)
+{
+    char slashed[256];
+
+    snprintf(slashed, sizeof(slashed), "/%s", path);
+    if (witness(volume, "create", slashed) != 0)
+        t_die("the witness cannot create %s in %s", path, volume);
+}
+
 int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *write_cache)
 {
     return img_open(img, uri, flags, "write-cache", write_cache, NULL);

@@ -18,7 +18,9 @@ void make_image(const char *uri, const char *size);
 void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache);
 /* Cuts it to nothing: a test leaves no data behind. */
 void empty_image(const char *uri);
-/* img_open for tests that count threads or fds: the connection goes with its last image. */
+/* For tests that count threads or fds: an empty image that this process did not connect for, and img_open with a
+ * connection that goes with its last image. */
+void make_elsewhere(const char *volume, const char *path);
 int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *write_cache);
 
 /* One request that writes, or reads and compares, the pattern of this seed; or compares with zeros. */
@@ -35,7 +37,7 @@ int cluster_finish(pid_t pid, double seconds);
 /* Before faults: ends the program when the cluster is not whole. */
 void need_healthy(void);
 
-/* What plain libgfapi says, in a process of its own: mkdir, rmdir, unlink, exists (0 or not). The exit code. */
+/* What plain libgfapi says, in a process of its own: mkdir, rmdir, unlink, exists (0 or not), create. The exit code. */
 int witness(const char *volume, const char *verb, const char *path);
 
 /* Random numbers that depend on the seed only. */

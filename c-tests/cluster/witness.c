@@ -3,8 +3,10 @@
  * A look into a volume through plain libgfapi, without the driver: witness VOLUME VERB PATH.
  *   mkdir, rmdir, unlink   what they say; being there (or gone) already is no failure
  *   exists                 exit code 0 when it does, 2 when it does not
+ *   create                 an empty file, also where there is one
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <glusterfs/api/glfs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 static int run(glfs_t *fs, const char *verb, const char *path)
 {
     struct stat st;
+    glfs_fd_t *fd;
 
     if (!strcmp(verb, "mkdir"))
         return glfs_mkdir(fs, path, 0755) && errno != EEXIST;
@@ -24,6 +27,13 @@ static int run(glfs_t *fs, const char *verb, const char *path)
         return glfs_unlink(fs, path) && errno != ENOENT;
     if (!strcmp(verb, "exists"))
         return !glfs_stat(fs, path, &st) ? 0 : errno == ENOENT || errno == ENOTDIR ? 2 : 1;
+    if (!strcmp(verb, "create")) {
+        /* Not O_TRUNC: on a sharded volume that empties the first shard only. */
+        if (glfs_unlink(fs, path) && errno != ENOENT)
+            return 1;
+        fd = glfs_creat(fs, path, O_WRONLY | O_EXCL, 0600);
+        return !fd || glfs_close(fd);
+    }
     errno = EINVAL;
     return 1;
 }
@@ -35,7 +45,7 @@ int main(int argc, char **argv)
     int code;
 
     if (argc != 4 || !server) {
-        fputs("usage: witness VOLUME mkdir|rmdir|unlink|exists PATH, inside of scripts/cluster exec\n", stderr);
+        fputs("usage: witness VOLUME mkdir|rmdir|unlink|exists|create PATH, inside of scripts/cluster exec\n", stderr);
         return 64;
     }
     fs = glfs_new(argv[1]);

@@ -86,6 +86,26 @@ fn what_waits_can_be_withdrawn() {
     assert_eq!(queue.next().unwrap().0, [5, 6]);
 }
 
+#[test]
+fn a_plug_holds_back_up_to_a_bound() {
+    let mut queue = Queue::new();
+    queue.plug();
+    queue.plug();
+    for at in 0..4 {
+        assert_eq!(queue.admit(at, read(at)), None);
+    }
+    queue.unplug();
+    assert_eq!(queue.next(), None);
+    queue.unplug();
+    assert_eq!(queue.next().unwrap().0, [0, 1, 2, 3]);
+    queue.plug();
+    for at in 0..MOST_PLUGGED as i64 {
+        assert_eq!(queue.next(), None);
+        queue.admit(100 + at, read(100 + at));
+    }
+    assert!(queue.next().is_some());
+}
+
 proptest! {
     /// Random requests and completions: everything is sent once, in calls of adjacent requests, and
     /// never before an earlier one that it conflicts with, unless that one was sent already.

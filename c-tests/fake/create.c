@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* create makes an image of whole sectors, empties one that exists, and removes a new one whose size cannot be set. */
+#include "on_fake.h"
+
+static struct BlkError error;
+
+static int64_t length_of(const char *name)
+{
+    struct img img;
+    int64_t length;
+    int ret = img_open(&img, fake_uri("vol", name), 0, NULL);
+
+    if (ret < 0)
+        return ret;
+    length = img.drv->getlength(&img.bs);
+    img_close(&img);
+    return length;
+}
+
+static int create(const char *name, const char *size)
+{
+    memset(&error, 0, sizeof(error));
+    error.struct_size = sizeof(error);
+    return img_create(fake_uri("vol", name), size, &error);
+}
+
+static void sizes(void)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"1", 512},
+        {"511", 512},
+        {"512", 512},
+        {"513", 1024},
+        {"00512", 512},
+        {"1k", 1024},
+        {"1K", 1024},
+        {"3M", 3 * MiB},
+        {"2G", INT64_C(2) << 30},
+        {"1T", INT64_C(1) << 40},
+        {"4096T", INT64_C(4) << 50},
+        {"4503599627370496", INT64_C(4) << 50},
+    };
+    static const struct {
+        const char *text;
+        int error;
+    } bad[] = {
+        {"", EINVAL},
+        {"-1", EINVAL},
+        {"+1", EINVAL},
+        {" 1", EINVAL},
+        {"1 ", EINVAL},
+        {"1.5G", EINVAL},
+        {"0x200", EINVAL},
+        {"k", EINVAL},
+        {"1kk", EINVAL},
+        {"1KiB", EINVAL},
+        {"1g", EINVAL},
+        {"one", EINVAL},
+        {"4503599627370497", EFBIG},
+        {"4097T", EFBIG},
+        {"9223372036854775807", EFBIG},
+        {"8388608T", EFBIG},
+    };
+    uint64_t before;
+    unsigned i;
+
+    for (i = 0; i < T_COUNT(good); i++) {
+        is(create("size", good[i].text), 0, "size %s", good[i].text);
+        is(length_of("size"), good[i].bytes, "... is %lld bytes", (long long)good[i].bytes);
+    }
+    is(create("size", NULL), 0, "no size");
+    is(length_of("size"), 0, "... is 0 bytes");
+    before = fake_calls(FAKE_CREAT);
+    for (i = 0; i < T_COUNT(bad); i++) {
+        int ret = create("size", bad[i].text);
+
+        /* Beyond 64 bits a number is no number. */
+        is(ret, -bad[i].error, "size '%s' is refused", bad[i].text);
+        is(error.stage, BLK_STAGE_PARSE, "... before anything happens");
+        ok(strstr(error.message, "size") != NULL, "... %s", error.message);
+    }
+    is(fake_calls(FAKE_CREAT), before, "none of them came to libgfapi");
+}
+
+static void an_existing_one(void)
+{
+    struct img img;
+    char data[4096];
+
+    fake_open(&img, "existing", 8192);
+    memset(data, 7, sizeof(data));
+    is(pwrite_sync(&img, data, sizeof(data), 0), 0, "an image with data");
+    img_close(&img);
+    is(create("existing", "4096"), 0, "is created again");
+    is(length_of("existing"), 4096, "has its new length");
+    is(img_open(&img, fake_uri("vol", "existing"), 0, NULL), 0, "opens");
+    ok(pread_sync(&img, data, sizeof(data), 0) == 0 && all_bytes(data, sizeof(data), 0), "and is empty");
+    img_close(&img);
+}
+
+static void failing_steps(void)
+{
+    is(create("new", NULL), 0, "a connection, and an image");
+    fake_once(FAKE_CREAT, FAKE_FAIL, EACCES, 0);
+    is(create("new-1", "1M"), -EACCES, "glfs_creat fails");
+    is(error.stage, BLK_STAGE_OPEN, "... with its stage");
+    ok(strstr(error.message, "gluster://fake/vol/new-1") != NULL, "... %s", error.message);
+    fake_once(FAKE_CREAT, FAKE_FAIL, 0, 0);
+    is(create("new-1", "1M"), -EIO, "glfs_creat fails with errno 0");
+
+    fake_once(FAKE_FTRUNCATE, FAKE_FAIL, ENOSPC, 0);
+    is(create("new-1", "1M"), -ENOSPC, "the size of a new image cannot be set");
+    is(length_of("new-1"), -ENOENT, "... it is removed again");
+    fake_once(FAKE_FTRUNCATE, FAKE_FAIL, 0, 0);
+    is(create("new-1", "1M"), -EIO, "... with errno 0, too");
+    is(length_of("new-1"), -ENOENT, "... it is removed again");
+    fake_once(FAKE_CLOSE, FAKE_FAIL, EDQUOT, 0);
+    is(create("new-1", "1M"), -EDQUOT, "the new image cannot be closed");
+    is(length_of("new-1"), -ENOENT, "... it is removed again");
+
+    fake_once(FAKE_FTRUNCATE, FAKE_FAIL, ENOSPC, 0);
+    fake_once(FAKE_CLOSE, FAKE_FAIL, EBADF, 0);
+    fake_once(FAKE_UNLINK, FAKE_FAIL, EROFS, 0);
+    is(create("new-2", "1M"), -ENOSPC, "of several failures the first is told");
+
+    fake_once(FAKE_FTRUNCATE, FAKE_FAIL, ENOSPC, 0);
+    is(create("new", "1M"), -ENOSPC, "the size of an image that existed cannot be set");
+    is(length_of("new"), 0, "... it is still there");
+}
+
+static void bad_places(void)
+{
+    int ret = create("no-such-dir/image", "1M");
+
+    is(ret, -ENOENT, "a directory that does not exist: %s", error.message);
+    ret = create("dir", "1M");
+    ok(ret == -EISDIR || ret == -EEXIST, "a directory's name: %d, %s", ret, error.message);
+    is(create("dir/image", "1M"), 0, "an image in a directory");
+}
+
+int main(void)
+{
+    struct img keeper;
+    uint64_t connections;
+
+    fake_begin("create: whole sectors, or nothing");
+    /* Keeps the connection, so that not every create makes one. */
+    fake_open(&keeper, "keeper", 0);
+    connections = fake_calls(FAKE_NEW);
+    sizes();
+    an_existing_one();
+    failing_steps();
+    bad_places();
+    is(fake_counted().open_fds, 1, "no file stays open");
+    is(fake_calls(FAKE_NEW), connections, "all of it went over that connection");
+    img_close(&keeper);
+    return fake_end();
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* connect-timeout: a server that never answers costs an opener so long and no longer, and what is left behind of the
+ * connection is ended when libgfapi lets go of it. */
+#include "on_fake.h"
+
+static double opening(struct img *img, const char *volume, const char *seconds, int *ret)
+{
+    int64_t begin = now_us();
+
+    *ret = img_open(img, fake_uri(volume, "image"), BLK_O_RDWR, "connect-timeout", seconds, NULL);
+    return (double)(now_us() - begin) / 1e6;
+}
+
+static bool about(double seconds, double wanted)
+{
+    return seconds > wanted - 0.05 && seconds < wanted + 0.5 * t_time_factor();
+}
+
+static void no_answer(void)
+{
+    int fds = fd_count(), ret;
+    double seconds;
+    struct img img;
+
+    seconds = opening(&img, "hang", "1", &ret);
+    is(ret, -ETIMEDOUT, "a server that does not answer");
+    ok(about(seconds, 1), "... costs the second that was allowed (%.2f s)", seconds);
+    is(img.error.stage, BLK_STAGE_CONNECT, "... with its stage");
+    ok(strstr(img.error.message, "'hang'") && strstr(img.error.message, "fake:24007") &&
+           strstr(img.error.message, "connect-timeout"),
+       "... %s", img.error.message);
+    is(fake_counted().live_glfs, 1, "the connection is still out");
+    fake.release(FAKE_INIT, 0, FAKE_AS_IS);
+    ok(fake_disconnected(20), "it is ended when the server answers after all");
+    is(fd_count(), fds, "no fd is left");
+
+    seconds = opening(&img, "hang", "1", &ret);
+    is(ret, -ETIMEDOUT, "once more");
+    fake.release(FAKE_INIT, 0, ENOTCONN);
+    ok(fake_disconnected(20), "it is ended when the connection fails after all");
+}
+
+static void in_time(void)
+{
+    struct img img;
+    struct BlkError error = {0};
+    double seconds;
+    int ret;
+
+    error.struct_size = sizeof(error);
+    is(img_create(fake_uri("slow-300", "image"), NULL, &error), 0, "a slow server");
+    seconds = opening(&img, "slow-300", "2", &ret);
+    is(ret, 0, "that answers in time");
+    ok(about(seconds, 0.3), "... costs what it takes (%.2f s)", seconds);
+    img_close(&img);
+}
+
+/* ---- several openers ---------------------------------------------------------------------------------------------- */
+
+struct opener {
+    pthread_t thread;
+    const char *volume, *timeout;
+    double seconds;
+    int ret;
+};
+
+static void *open_and_close(void *arg)
+{
+    struct opener *it = arg;
+    struct img img;
+
+    it->seconds = opening(&img, it->volume, it->timeout, &it->ret);
+    if (it->ret == 0)
+        img_close(&img);
+    return NULL;
+}
+
+/* They wait for one connection, each as long as it said. */
+static void different_patience(void)
+{
+    struct opener patient = {0, "hang-together", "4", 0, 0}, hasty = {0, "hang-together", "1", 0, 0};
+
+    pthread_create(&patient.thread, NULL, open_and_close, &patient);
+    ok(fake.wait_held(1, 10000), "one opener connects");
+    pthread_create(&hasty.thread, NULL, open_and_close, &hasty);
+    pthread_join(hasty.thread, NULL);
+    is(hasty.ret, -ETIMEDOUT, "another one joins it with less patience");
+    ok(about(hasty.seconds, 1), "... and waits no longer than it said (%.2f s)", hasty.seconds);
+    fake.release(FAKE_INIT, 0, FAKE_AS_IS);
+    pthread_join(patient.thread, NULL);
+    ok(patient.ret == 0 || patient.ret == -ENOENT, "the first one gets its connection (%d)", patient.ret);
+    ok(fake_disconnected(20), "no connection is left");
+}
+
+/* The answer comes just when the opener gives up: one of them has to end the connection. */
+static void at_the_last_moment(void)
+{
+    enum { OPENERS = 48 };
+    struct opener openers[OPENERS];
+    char volumes[OPENERS][32];
+    int i, in_time = 0;
+
+    for (i = 0; i < OPENERS; i++) {
+        /* All of another name, so that each makes its own connection; "slow:N" takes N ms. */
+        snprintf(volumes[i], sizeof(volumes[i]), "slow-%d", 1000 - 12 + i / 2);
+        openers[i].volume = volumes[i];
+        openers[i].timeout = "1";
+        pthread_create(&openers[i].thread, NULL, open_and_close, &openers[i]);
+    }
+    for (i = 0; i < OPENERS; i++) {
+        pthread_join(openers[i].thread, NULL);
+        in_time += openers[i].ret != -ETIMEDOUT;
+        if (openers[i].ret != -ETIMEDOUT && openers[i].ret != -ENOENT)
+            fail("opener %d: %d", i, openers[i].ret);
+    }
+    t_say("%d of %d connected in time", in_time, OPENERS);
+    ok(fake_disconnected(20), "every connection was ended by somebody");
+}
+
+int main(void)
+{
+    int round;
+
+    fake_begin("connect-timeout: nobody waits longer, nothing is left behind");
+    no_answer();
+    in_time();
+    different_patience();
+    for (round = 0; round < 4; round++)
+        at_the_last_moment();
+    return fake_end();
+}
