@@ -4,6 +4,8 @@
 //! A request is accepted under the phase's read lock and closing begins under its write lock, so
 //! that none slips in behind the drain.
 
+mod length;
+mod open;
 mod registry;
 
 pub use registry::{ImageId, cancel, cancel_async, count, get};
@@ -11,11 +13,11 @@ pub use registry::{ImageId, cancel, cancel_async, count, get};
 use crate::completion::Completions;
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, Connection, File};
-use crate::options::{CreateOptions, ImageLocation, MAX_END, OpenOptions, SECTOR};
+use crate::options::{ImageLocation, MAX_END, SECTOR};
 use crate::queue::Queue;
 use crate::report::{self, Level};
 use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
-use crate::volume::{self, Connected};
+use crate::volume::Connected;
 use parking_lot::{Mutex, RwLock};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -86,99 +88,6 @@ const PROOF_STEP: i64 = 1 << 30;
 const PROOF_MARGIN: i64 = 1 << 16;
 
 impl Image {
-    /// Opens an image and starts polling for its completions.
-    pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
-        let location = options.location;
-        warn_about_rdma(&location);
-        let mut flags = if options.read_write {
-            libc::O_RDWR
-        } else {
-            libc::O_RDONLY
-        };
-        if options.no_cache {
-            flags |= libc::O_DIRECT;
-        }
-        let (volume, file) = on_volume("open", &location, |connection| {
-            File::open(connection, location.path(), flags)
-        })?;
-        let (length, completions) = Self::set_up(&file, &location)?;
-        let fd = completions.fd();
-        let image = registry::insert(|id| Image {
-            id,
-            location,
-            read_write: options.read_write,
-            poll_loop,
-            phase: RwLock::new(Phase::Open(Backing { file, volume })),
-            requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new()),
-            outstanding: AtomicUsize::new(0),
-            length: AtomicI64::new(length),
-            proved: AtomicI64::new(length.max(ALWAYS_PROVED)),
-            failing: AtomicBool::new(false),
-        })?;
-        if let Err(errno) = image.poll_loop.watch(fd, image.id) {
-            let why = Error::new(
-                Stage::Open,
-                errno.get(),
-                format!(
-                    "the host could not poll the completion fd of image {}: {errno}",
-                    image.location
-                ),
-            );
-            image.release();
-            return Err(why);
-        }
-        Ok(image.id)
-    }
-
-    fn set_up(file: &File, location: &ImageLocation) -> Result<(i64, Completions<SlotRef>)> {
-        let stat = file
-            .stat()
-            .map_err(|errno| cannot("look at", location, errno))?;
-        if stat.kind == libc::S_IFDIR {
-            return Err(cannot(
-                "open",
-                location,
-                Errno::new(libc::EISDIR, libc::EIO),
-            ));
-        }
-        let completions = Completions::new().map_err(|why| {
-            Error::new(
-                Stage::Open,
-                why.raw_os_error().unwrap_or(libc::EMFILE),
-                format!("cannot make a pipe for image {location}: {why}"),
-            )
-        })?;
-        Ok((stat.size, completions))
-    }
-
-    /// Makes an image of the given size.
-    pub fn create(options: &CreateOptions) -> Result<()> {
-        let location = &options.location;
-        warn_about_rdma(location);
-        // No O_TRUNC: on a sharded volume it empties the first shard only.
-        let flags = libc::O_WRONLY | libc::O_CREAT;
-        let (volume, (file, is_new)) =
-            on_volume("create", location, |connection| {
-                match File::create(connection, location.path(), flags | libc::O_EXCL) {
-                    Err(errno) if errno.get() == libc::EEXIST => {
-                        let file = File::create(connection, location.path(), flags)?;
-                        Ok((file, false))
-                    }
-                    created => created.map(|file| (file, true)),
-                }
-            })?;
-        let emptied = if is_new { Ok(()) } else { file.truncate(0) };
-        let sized = emptied.and_then(|()| file.truncate(options.size));
-        let closed = file.close();
-        let done = sized.and(closed);
-        if done.is_err() && is_new {
-            // Best effort: the error to tell is the first.
-            let _ = volume.connection().unlink(location.path());
-        }
-        done.map_err(|errno| cannot("create", location, errno))
-    }
-
     /// Accepts a request, or refuses it with an error and no callback.
     pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
         self.check(&ask)?;
@@ -314,74 +223,6 @@ impl Image {
     /// Its number.
     pub fn id(&self) -> ImageId {
         self.id
-    }
-
-    /// Length in bytes, all acknowledged writes included.
-    pub fn length(&self) -> Result<i64> {
-        Ok(self.stat()?.size)
-    }
-
-    /// Bytes occupied.
-    pub fn allocated(&self) -> Result<i64> {
-        Ok(self.stat()?.allocated)
-    }
-
-    fn stat(&self) -> Result<gfapi::Stat> {
-        self.with_backing(|backing| {
-            backing
-                .file
-                .stat()
-                .map_err(|errno| self.failed("asking for the size", errno))
-        })
-    }
-
-    /// Sets the length in bytes.
-    pub fn truncate(&self, length: i64) -> Result<()> {
-        if length < 0 {
-            return Err(self.error(libc::EINVAL, &format!("cannot be {length} bytes long")));
-        }
-        if !self.read_write {
-            return Err(self.error(
-                libc::EBADF,
-                "is open read-only; changing its length needs BLK_O_RDWR",
-            ));
-        }
-        if length > MAX_END {
-            return Err(self.error(
-                libc::EFBIG,
-                &format!("cannot be {length} bytes long; the most is 4 PiB"),
-            ));
-        }
-        self.with_backing(|backing| {
-            self.set_length(backing, length).map_err(|errno| {
-                self.failed(&format!("setting the length to {length} bytes"), errno)
-            })
-        })?;
-        self.length.store(length, Ordering::Relaxed);
-        self.proved.fetch_max(length, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// GlusterFS 10.3 empties the last shard that stays when a sharded image is cut where that shard
-    /// ends. So it is cut one byte shorter, and its last byte written again; unless its length is odd,
-    /// where no shard ends, but one may end a byte before.
-    fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
-        if length == 0 || length % 2 == 1 || length >= backing.file.stat()?.size {
-            return backing.file.truncate(length);
-        }
-        // A file of its own: for the seek, and since O_DIRECT cannot write one byte.
-        let file = File::open(
-            backing.volume.connection(),
-            self.location.path(),
-            libc::O_RDWR,
-        )?;
-        if file.can_seek() {
-            return backing.file.truncate(length);
-        }
-        let last = file.read_byte(length - 1)?;
-        backing.file.truncate(length - 1)?;
-        file.write_byte(length - 1, last)?;
-        file.close()
     }
 
     fn with_backing<T>(&self, body: impl FnOnce(&Backing) -> Result<T>) -> Result<T> {
@@ -626,67 +467,6 @@ impl Image {
             errno.get(),
             format!("image {}: {what} failed: {errno}{advice}", self.location),
         )
-    }
-}
-
-/// Does the first thing with an image on its volume. A connection that an earlier image left behind
-/// may lead nowhere by now; then a new one is made.
-fn on_volume<T>(
-    verb: &str,
-    location: &ImageLocation,
-    body: impl Fn(&Connection) -> gfapi::Result<T>,
-) -> Result<(Connected, T)> {
-    loop {
-        let volume = volume::acquire(
-            &location.connect_spec(),
-            location.connect_timeout,
-            location.keep_connection,
-        )?;
-        match body(volume.connection()) {
-            Ok(done) => return Ok((volume, done)),
-            Err(errno) if volume.is_reused() && leads_nowhere(errno) => volume.forget(),
-            Err(errno) => return Err(cannot(verb, location, errno)),
-        }
-    }
-}
-
-fn leads_nowhere(errno: Errno) -> bool {
-    matches!(
-        errno.get(),
-        libc::ENOTCONN | libc::EBADFD | libc::ESTALE | libc::ENODEV
-    )
-}
-
-fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
-    let advice = match errno.get() {
-        libc::ENOENT => "; there is no such image, or no such directory, in the volume",
-        libc::EISDIR => "; it names a directory",
-        libc::EACCES | libc::EPERM => {
-            "; the process's user may not, see the image's owner and mode"
-        }
-        libc::EROFS => "; the volume is read-only",
-        libc::ENOTCONN => "; the volume's bricks are out of reach, see `gluster volume status`",
-        libc::EINVAL => {
-            "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"
-        }
-        libc::EFBIG => "; the size is beyond what the bricks' file system allows",
-        _ => "",
-    };
-    Error::new(
-        Stage::Open,
-        errno.get(),
-        format!("cannot {verb} image {location}: {errno}{advice}"),
-    )
-}
-
-fn warn_about_rdma(location: &ImageLocation) {
-    if location.wants_rdma() {
-        report::report(
-            Level::Warning,
-            &format!(
-                "image {location}: GlusterFS has no RDMA transport any more; connecting over TCP"
-            ),
-        );
     }
 }
 

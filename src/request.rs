@@ -18,40 +18,25 @@
 //! ready for all; then each gets its own result. What the shared call could not do is submitted
 //! again for each of them alone, so that each gets its own verdict.
 
+mod part;
+mod shared;
 mod slab;
 
+use part::{Part, cut, zero_fill};
 pub use slab::{Handle, Slab, SlotRef};
 
 use crate::completion::Completions;
 use crate::error::Errno;
-use crate::gfapi::{self, Completion, File, Op};
+use crate::gfapi::File;
 use crate::queue::{Range, Ticket};
 use libc::iovec;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-
-/// Largest read or write that one call to libgfapi gets. Far below the 1 GiB that kills a
-/// connection.
-const MAX_TRANSFER: i64 = 16 << 20;
-
-/// Most elements that one call gets; known to work.
-const MAX_IOV: usize = 32768;
-
-/// Where a request is cut when its elements are too many: a multiple of every block size, for
-/// O_DIRECT.
-const CUT: i64 = 4096;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Largest request that may share a call, in bytes and elements: what is larger gains nothing.
 const MERGE_BYTES: i64 = 256 << 10;
 const MERGE_IOV: usize = 16;
-
-/// A discard is cut into pieces of this many bytes, since a sharded volume takes half a second for
-/// each, ...
-const DISCARD: i64 = 1 << 30;
-
-/// ... or of a multiple of it, into so many pieces at most: as many as a server takes at once.
-const MOST_DISCARDS: i64 = 64;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,11 +159,6 @@ pub struct Outcome {
     pub result: std::result::Result<(), Errno>,
 }
 
-thread_local! {
-    /// Room for the requests of a shared call while it is shared out.
-    static SCRATCH: Cell<Vec<SlotRef>> = const { Cell::new(Vec::new()) };
-}
-
 /// What to do with a request that was taken from the ready list.
 pub enum Next {
     /// It was sent off again for what a short read left out.
@@ -187,17 +167,6 @@ pub enum Next {
     Shared,
     /// It is over: report, then [`SlotRef::deliver`].
     Ended(Outcome),
-}
-
-/// One call to libgfapi on behalf of a request.
-struct Part {
-    slot: *const Slot,
-    offset: i64,
-    length: i64,
-    /// Bytes read so far, over more than one call when reads are short.
-    progress: i64,
-    /// Result of the last call: bytes, or a negated errno.
-    result: AtomicI64,
 }
 
 struct Body {
@@ -266,31 +235,6 @@ impl Slot {
     }
 }
 
-impl Completion for Part {
-    unsafe fn complete(cookie: *mut c_void, result: gfapi::Result<u64>) {
-        // SAFETY: the cookie is a part of a submitted request; parts do not move or go before the
-        // request is ready.
-        let part = unsafe { &*cookie.cast::<Part>() };
-        // SAFETY: as above, slots never move.
-        let slot = unsafe { &*part.slot };
-        // SAFETY: they outlive the request, and close waits for us to leave after it.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        let result = match result {
-            Ok(bytes) => bytes as i64,
-            Err(errno) => errno.negated().into(),
-        };
-        part.result.store(result, Ordering::Relaxed);
-        slot.one_ended();
-    }
-
-    unsafe fn complete_after_panic(cookie: *mut c_void) {
-        // SAFETY: as for `complete`. What can panic there (a broken lock queue, say) comes before
-        // the decrement or inside the push, where the request is not yet visible to the host.
-        unsafe { Self::complete(cookie, Err(Errno::new(libc::EIO, libc::EIO))) }
-    }
-}
-
 impl SlotRef {
     /// Fills a free slot.
     fn begin(self, ask: &Ask<'_>) {
@@ -346,90 +290,9 @@ impl SlotRef {
         unsafe { &*slot.completions }.push(self);
     }
 
-    /// Makes adjacent requests, in the order of their offsets, share one call. `self` is the first of
-    /// them, to be submitted for all.
-    pub fn lead(self, members: &[SlotRef]) {
-        let slot = self.slot();
-        // SAFETY: taken out of the queue by this thread: ours alone, and so are the members.
-        let body = unsafe { &mut *slot.body.get() };
-        let mut length = 0;
-        body.shared_iov.clear();
-        for &member in members {
-            if member == self {
-                body.shared_iov.extend_from_slice(&body.iov);
-                length += body.length;
-            } else {
-                // SAFETY: as above; another slot than `self`.
-                let other = unsafe { &*member.slot().body.get() };
-                body.shared_iov.extend_from_slice(&other.iov);
-                length += other.length;
-            }
-        }
-        body.members.clear();
-        body.members.extend_from_slice(members);
-        body.shared = Some(Part::new(slot, body.offset, length));
-        slot.leads.store(true, Ordering::Relaxed);
-    }
-
     /// Whether it leads a shared call.
     pub fn leads(self) -> bool {
         self.slot().leads.load(Ordering::Acquire)
-    }
-
-    /// Gives the requests of a shared call their results. What it could not do is submitted again,
-    /// for each of them alone; the others come before all that is ready.
-    fn share_out(self, file: Option<&File>) {
-        let slot = self.slot();
-        slot.leads.store(false, Ordering::Relaxed);
-        // SAFETY: ready and taken by this thread: ours alone, and so are the members.
-        let body = unsafe { &mut *slot.body.get() };
-        let ticket = std::mem::replace(&mut body.ticket, Ticket::Free);
-        let (mut done, whole) = match body.shared.take() {
-            Some(mut part) => (*part.result.get_mut(), part.length),
-            None => (0, 0),
-        };
-        if body.kind == Kind::Write && done != whole {
-            // Which bytes a short write left out is not said.
-            done = 0;
-        }
-        // Not in the slot any more: once the others are out, this request may be delivered, and its
-        // slot begun anew, by another thread.
-        let mut members = SCRATCH.take();
-        std::mem::swap(&mut members, &mut body.members);
-        let mut end = 0;
-        let mut served = 0;
-        for (at, &member) in members.iter().enumerate() {
-            // SAFETY: as above. `body` is not used any more.
-            let body = unsafe { &mut *member.slot().body.get() };
-            if at + 1 == members.len() {
-                // The place in the window is free again when the last of them is delivered: what
-                // their callbacks submit until then can be merged.
-                body.ticket = ticket;
-            }
-            end += body.length;
-            if end <= done {
-                served = at + 1;
-                for part in &mut body.parts {
-                    *part.result.get_mut() = part.length;
-                }
-            }
-        }
-        // SAFETY: as above; nobody else touches a slot that was taken from the ready list.
-        let completions = unsafe { &*slot.completions };
-        let (whole, rest) = members.split_at(served);
-        completions.unpop(whole.iter().copied());
-        for &member in rest {
-            match file {
-                Some(file) => {
-                    // SAFETY: as above.
-                    let ticket = unsafe { (*member.slot().body.get()).ticket };
-                    member.submit(file, ticket);
-                }
-                None => completions.push(member),
-            }
-        }
-        members.clear();
-        SCRATCH.set(members);
     }
 
     fn submitted(self) {
@@ -516,141 +379,6 @@ impl SlotRef {
     /// Whether its callback runs or has run.
     pub fn is_delivered(self) -> bool {
         self.slot().delivered.load(Ordering::Acquire)
-    }
-}
-
-impl Part {
-    fn new(slot: *const Slot, offset: i64, length: i64) -> Part {
-        Part {
-            slot,
-            offset,
-            length,
-            progress: 0,
-            result: AtomicI64::new(0),
-        }
-    }
-
-    /// Takes note of the last call's result, once; whether the part has to be read on.
-    fn settle(&mut self, kind: Kind) -> std::result::Result<bool, Errno> {
-        let left = self.length - self.progress;
-        let got = std::mem::take(self.result.get_mut());
-        match kind {
-            _ if got < 0 => Err(Errno::new(-got as i32, libc::EIO)),
-            Kind::Read if got <= left => {
-                self.progress += got;
-                // Zero bytes say that this is the end. Anything else short only says that it may be.
-                let unfinished = got > 0 && got < left;
-                if unfinished {
-                    // The mark by which `read_on` finds it.
-                    *self.result.get_mut() = got;
-                }
-                Ok(unfinished)
-            }
-            Kind::Flush | Kind::Discard => Ok(false),
-            Kind::Write if got == self.length => Ok(false),
-            Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
-        }
-    }
-
-    /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
-    /// host to see in the callback.
-    fn send(&self, body: &Body, file: &File) {
-        // Between this store and the completion nobody else writes it: a stale result must not
-        // outlive the call.
-        self.result.store(0, Ordering::Relaxed);
-        let start = self.offset - body.offset + self.progress;
-        let length = self.length - self.progress;
-        let narrowed: Vec<iovec>;
-        let iov: &[iovec] = match body.kind {
-            Kind::Flush | Kind::Discard => &[],
-            _ if start == 0 && length == body.length => &body.iov,
-            _ => {
-                narrowed = narrow(&body.iov, start, length).collect();
-                &narrowed
-            }
-        };
-        self.call(body, iov, file);
-    }
-
-    fn call(&self, body: &Body, iov: &[iovec], file: &File) {
-        let offset = self.offset + self.progress;
-        let length = self.length - self.progress;
-        let op = match body.kind {
-            Kind::Read => Op::Read { iov, offset },
-            Kind::Write => Op::Write {
-                iov,
-                offset,
-                through: body.through,
-            },
-            Kind::Flush => Op::Flush,
-            Kind::Discard => Op::Discard { offset, length },
-        };
-        let cookie: *const Part = self;
-        // SAFETY: the part stays where it is until its request is ready; the buffers are the host's
-        // promise to `Buffers::new`.
-        let submitted = unsafe { file.submit::<Part>(op, cookie.cast_mut().cast()) };
-        if let Err(errno) = submitted {
-            // SAFETY: a refused call has no other completion.
-            unsafe { <Part as Completion>::complete(cookie.cast_mut().cast(), Err(errno)) };
-        }
-    }
-}
-
-/// Cuts a request into parts that libgfapi takes.
-fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
-    let most = match body.kind {
-        Kind::Flush => {
-            body.parts.push(part(0, 0));
-            return;
-        }
-        Kind::Discard => DISCARD * (body.length / (DISCARD * MOST_DISCARDS) + 1),
-        Kind::Read | Kind::Write => MAX_TRANSFER,
-    };
-    let mut done = 0;
-    while done < body.length {
-        let mut length = most.min(body.length - done);
-        if body.iov.len() > MAX_IOV {
-            let room: i64 = narrow(&body.iov, done, length)
-                .take(MAX_IOV)
-                .map(|element| element.iov_len as i64)
-                .sum();
-            if room < length {
-                // Non-empty elements: room is at least MAX_IOV bytes, so a cut remains.
-                length = room / CUT * CUT;
-            }
-        }
-        body.parts.push(part(body.offset + done, length));
-        done += length;
-    }
-}
-
-/// The elements that make up `length` bytes from byte `start` on.
-fn narrow(iov: &[iovec], start: i64, length: i64) -> impl Iterator<Item = iovec> {
-    let (mut skip, mut left) = (start as usize, length as usize);
-    iov.iter().filter_map(move |element| {
-        let before = skip.min(element.iov_len);
-        skip -= before;
-        let take = (element.iov_len - before).min(left);
-        left -= take;
-        (take > 0).then(|| iovec {
-            iov_base: element.iov_base.cast::<u8>().wrapping_add(before).cast(),
-            iov_len: take,
-        })
-    })
-}
-
-fn zero_fill(iov: &[iovec], start: i64, length: i64) {
-    if length == 0 {
-        return;
-    }
-    for element in narrow(iov, start, length) {
-        // SAFETY: within the host's buffer, which is the driver's until the callback.
-        unsafe {
-            element
-                .iov_base
-                .cast::<u8>()
-                .write_bytes(0, element.iov_len)
-        };
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How requests are cut, that the pieces are the whole, and that handles go stale.
 
+use super::part::*;
 use super::*;
 use proptest::prelude::*;
 
