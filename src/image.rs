@@ -389,12 +389,12 @@ impl Image {
     /// Waits until no request is in flight, calling their callbacks.
     pub fn drain(&self) {
         let completions = self.requests.completions();
-        if let Some(file) = self.phase.read().file() {
-            // A host that plugs and then waits must not wait for ever.
-            self.queue.lock().pull_plug();
-            self.refill(file);
-        }
         loop {
+            if let Some(file) = self.phase.read().file() {
+                // A host that plugs and then waits must not wait for ever.
+                self.queue.lock().pull_plug();
+                self.refill(file);
+            }
             while let Some(request) = completions.pop() {
                 self.reap(request);
             }
