@@ -87,6 +87,16 @@ const ALWAYS_PROVED: i64 = 1 << 40;
 const PROOF_STEP: i64 = 1 << 30;
 const PROOF_MARGIN: i64 = 1 << 16;
 
+/// What became of a request that was taken from the ready list.
+enum Reaped {
+    /// Its callback ran.
+    Called,
+    /// So many requests that shared its call are ready now.
+    Shared(usize),
+    /// It is under way again.
+    Resubmitted,
+}
+
 impl Image {
     /// Accepts a request, or refuses it with an error and no callback.
     pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
@@ -241,25 +251,32 @@ impl Image {
     /// readable. Their number.
     pub fn dispatch(&self) -> usize {
         // At least one look: it makes the fd unreadable when nothing is there.
-        let most = self.requests.completions().len().max(1);
+        let mut most = self.requests.completions().len().max(1);
         let mut called = 0;
-        for _ in 0..most {
+        while most > 0 {
             let Some(request) = self.requests.completions().pop() else {
                 break;
             };
-            called += usize::from(self.reap(request));
+            most -= 1;
+            match self.reap(request) {
+                Reaped::Called => called += 1,
+                Reaped::Shared(requests) => most += requests,
+                Reaped::Resubmitted => {}
+            }
         }
         self.requests.completions().rest();
         called
     }
 
-    /// Deals with one request that this thread took; whether its callback ran.
-    fn reap(&self, request: SlotRef) -> bool {
+    /// Deals with one request that this thread took.
+    fn reap(&self, request: SlotRef) -> Reaped {
         let outcome = {
             let phase = self.phase.read();
             let file = phase.file();
-            let Next::Ended(outcome) = request.settle(file) else {
-                return false;
+            let outcome = match request.settle(file) {
+                Next::Ended(outcome) => outcome,
+                Next::Shared(requests) => return Reaped::Shared(requests),
+                Next::Resubmitted => return Reaped::Resubmitted,
             };
             self.queue.lock().over(outcome.ticket);
             if let Some(file) = file {
@@ -268,7 +285,7 @@ impl Image {
             outcome
         };
         self.deliver(request, &outcome);
-        true
+        Reaped::Called
     }
 
     fn deliver(&self, request: SlotRef, outcome: &Outcome) {
@@ -354,8 +371,11 @@ impl Image {
             });
             match taken {
                 None => return,
-                Some(ready) if self.reap(ready) => return,
-                Some(_) => {}
+                Some(ready) => {
+                    if matches!(self.reap(ready), Reaped::Called) {
+                        return;
+                    }
+                }
             }
         }
     }

@@ -163,8 +163,8 @@ pub struct Outcome {
 pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
-    /// It led a shared call; the requests of that call were put before all others.
-    Shared,
+    /// It led a shared call; so many requests of that call were put before all others.
+    Shared(usize),
     /// It is over: report, then [`SlotRef::deliver`].
     Ended(Outcome),
 }
@@ -307,8 +307,7 @@ impl SlotRef {
     pub fn settle(self, file: Option<&File>) -> Next {
         let slot = self.slot();
         if self.leads() {
-            self.share_out(file);
-            return Next::Shared;
+            return Next::Shared(self.share_out(file));
         }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };

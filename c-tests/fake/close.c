@@ -156,7 +156,7 @@ static int reopened, written_anew;
 
 static void reopen(struct io *self)
 {
-    struct BlkOption options[] = {{"filename", "gluster://fake/vol/close-2"}, {NULL, NULL}};
+    struct BlkOption options[] = {{"filename", "gluster://fake/vol/close-2"}, {"keep-connection", "0"}, {NULL, NULL}};
     struct img *image = self->img;
 
     self->then = NULL;

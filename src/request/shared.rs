@@ -39,8 +39,8 @@ impl SlotRef {
     }
 
     /// Gives the requests of a shared call their results. What it could not do is submitted again,
-    /// for each of them alone; the others come before all that is ready.
-    pub(super) fn share_out(self, file: Option<&File>) {
+    /// for each of them alone; the others come before all that is ready. Their number.
+    pub(super) fn share_out(self, file: Option<&File>) -> usize {
         let slot = self.slot();
         slot.leads.store(false, Ordering::Relaxed);
         // SAFETY: ready and taken by this thread: ours alone, and so are the members.
@@ -92,5 +92,6 @@ impl SlotRef {
         }
         members.clear();
         SCRATCH.set(members);
+        served
     }
 }
