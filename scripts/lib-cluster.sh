@@ -128,11 +128,20 @@ launch_glusterd() { # N
     ) </dev/null >"$dir/n$1/start.log" 2>&1 || die "glusterd $1 does not start: $(tail -n 3 "$dir/n$1/start.log" "$dir/n$1/log/glusterd.log")"
 }
 
+# A new glusterd gets on badly with the self-heal daemon of its predecessor: now and then it tries for 15 seconds to attach
+# to it, deaf meanwhile. It makes a new one by itself.
+end_self_heal() { # N
+    local file pid
+    for file in "$run/n$1/gluster/shd"/*/*.pid; do
+        ! pid=$(live_daemon "$file") || end_process "$pid" KILL || true
+    done
+}
+
 launch_glusterds() { # only the dead ones; at once, since each takes a second to become a daemon
     local n job
     local -a jobs=()
     for n in "${nodes[@]}"; do
-        glusterd_pid "$n" >/dev/null || { launch_glusterd "$n" & jobs+=($!); }
+        glusterd_pid "$n" >/dev/null || { end_self_heal "$n" && launch_glusterd "$n" & jobs+=($!); }
     done
     for job in "${jobs[@]}"; do wait "$job" || return 1; done
     for n in "${nodes[@]}"; do

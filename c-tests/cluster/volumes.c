@@ -54,6 +54,12 @@ int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *
     return img_open(img, uri, flags, "write-cache", write_cache, NULL);
 }
 
+bool connections_gone(int fds, int threads)
+{
+    /* glfs_fini leaves two threads (glfs_sproc0 and 1) and an epoll fd of the first connection, and of no later one. */
+    return t_settles(fds + 1, threads + 2, 15);
+}
+
 /* ---- data ---------------------------------------------------------------------------------------------------- */
 
 /* Reads into memory that is neither zero nor the pattern. */

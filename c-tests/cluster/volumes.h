@@ -22,6 +22,9 @@ void empty_image(const char *uri);
  * connection that goes with its last image. */
 void make_elsewhere(const char *volume, const char *path);
 int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *write_cache);
+/* Waits at most 15 s (a connection is on its way out for up to ten) until fds and threads are as before the process's
+ * first connection, but for what libgfapi keeps. */
+bool connections_gone(int fds, int threads);
 
 /* One request that writes, or reads and compares, the pattern of this seed; or compares with zeros. */
 bool write_pattern(struct img *img, int64_t bytes, int64_t offset, uint64_t seed);

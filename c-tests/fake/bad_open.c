@@ -229,6 +229,7 @@ int main(void)
     fake_open(&img, "bad", 4096);
     img_close(&img);
     fake_disconnected(20);
+    fake_quiet(0);
     fds = fd_count();
     threads = thread_count();
     fake.reset();

@@ -227,6 +227,7 @@ int main(void)
     fake_open(&img, "bad", 65536);
     if (img_open(&reader, fake_uri("vol", "bad"), 0, NULL) < 0)
         t_die("cannot open it read-only");
+    fake_quiet(1);
     fds = fd_count();
     threads = thread_count();
     submitted = fake_counted().submitted;

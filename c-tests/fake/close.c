@@ -236,6 +236,7 @@ int main(void)
     img_close(&img);
     if (!fake_disconnected(10))
         t_die("the first connection does not end");
+    fake_quiet(0);
     fds = fd_count();
     threads = thread_count();
     for (way = 0; way < T_COUNT(ways); way++) {

@@ -71,6 +71,16 @@ static void forget(void)
         memset(data[i], 0xaa, BYTES);
 }
 
+static bool in_order(bool reversed)
+{
+    int i;
+
+    for (i = 1; i < REQUESTS; i++)
+        if ((io[i].order > io[i - 1].order) == reversed)
+            return false;
+    return true;
+}
+
 static void go(const char *name, bool held, unsigned seed)
 {
     int i, accepted = 0;
@@ -109,6 +119,11 @@ int main(void)
         fake.set_mode(ways[way].mode, ways[way].delay_us);
         fake.set_order(ways[way].order, way);
         go(ways[way].name, ways[way].mode == FAKE_HELD, way);
+        /* Several callbacks per poll, one after the other, in the order in which libgfapi made them. */
+        if (ways[way].mode == FAKE_INLINE)
+            ok(in_order(false), "%s: in that order", ways[way].name);
+        if (ways[way].mode == FAKE_HELD && ways[way].order != FAKE_SHUFFLED)
+            ok(in_order(ways[way].order == FAKE_REVERSED), "%s: in that order", ways[way].name);
     }
     img_close(&img);
     for (i = 0; i < REQUESTS; i++)

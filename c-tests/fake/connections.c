@@ -203,6 +203,7 @@ static void open_and_close_often(void)
     int i, fds, threads;
 
     prepare();
+    fake_quiet(0);
     fds = fd_count();
     threads = thread_count();
     for (i = 0; i < 200; i++) {

@@ -46,6 +46,19 @@ bool fake_disconnected(double seconds)
     return run_until(disconnected, NULL, seconds);
 }
 
+static bool quiet(void *arg)
+{
+    const uint64_t *connections = arg;
+
+    return fake_counted().live_glfs == *connections && (uint64_t)thread_count() == 1 + *connections;
+}
+
+void fake_quiet(uint64_t connections)
+{
+    if (!run_until(quiet, &connections, 20))
+        t_die("a thread of the driver's does not end");
+}
+
 int fake_end(void)
 {
     struct fake_counters counted;

@@ -34,5 +34,7 @@ uint64_t fake_calls(int op);
 struct fake_counters fake_counted(void);
 /* Waits until no connection is left: they end on threads of their own. */
 bool fake_disconnected(double seconds);
+/* Waits until so many connections are left and none begins or ends, so that threads and fds can be counted. */
+void fake_quiet(uint64_t connections);
 
 #endif

@@ -40,6 +40,12 @@ static void children(void)
         }
 }
 
+static bool retiring(void *arg)
+{
+    (void)arg;
+    return threads_named("blkg-retire") > 0;
+}
+
 static void close_returns_at_once(void)
 {
     struct img img[3];
@@ -54,7 +60,7 @@ static void close_returns_at_once(void)
         img_close(&img[i]);
     ok(since(begin) < 0.5 * t_time_factor(), "three closes take %.3f s while glfs_fini takes 5 s", since(begin));
     is(fake_counted().finis_done, 0, "... which has not ended");
-    ok(threads_named("blkg-retire") > 0, "... on a thread of its own");
+    ok(run_until(retiring, NULL, 10), "... on a thread of its own");
     begin = now_us();
     is(t_driver(0)->release(), 0, "release does not wait for it");
     ok(since(begin) < 0.5 * t_time_factor(), "... (%.3f s)", since(begin));

@@ -94,8 +94,8 @@ int main(void)
     fake_begin("signals stay with the host's threads");
     main_thread = pthread_self();
     own_mask(&img);
-    masks();
     a_storm_of_signals(&img);
+    masks();
     img_close(&img);
     return fake_end();
 }

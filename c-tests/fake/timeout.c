@@ -18,10 +18,12 @@ static bool about(double seconds, double wanted)
 
 static void no_answer(void)
 {
-    int fds = fd_count(), ret;
+    int fds, ret;
     double seconds;
     struct img img;
 
+    fake_quiet(0);
+    fds = fd_count();
     seconds = opening(&img, "hang", "1", &ret);
     is(ret, -ETIMEDOUT, "a server that does not answer");
     ok(about(seconds, 1), "... costs the second that was allowed (%.2f s)", seconds);
