@@ -341,6 +341,7 @@ unsafe fn submit(
         length,
         buffers,
         through: false,
+        grows: false,
         // SAFETY: the host's promise of the header.
         callback: unsafe { Callback::new(function, opaque) },
     })?;

@@ -8,6 +8,7 @@ mod length;
 mod open;
 mod registry;
 
+use length::Length;
 pub use registry::{ImageId, cancel, cancel_async, count, get};
 
 use crate::completion::Completions;
@@ -43,8 +44,7 @@ pub struct Image {
     queue: Mutex<Queue<SlotRef>>,
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
-    /// The image is at least this long, as far as this driver has seen.
-    length: AtomicI64,
+    length: Length,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// The last request failed; a storm of failures is reported once.
@@ -105,12 +105,21 @@ impl Image {
         let Some(Backing { file, .. }) = phase.open() else {
             return Err(self.closed());
         };
+        let mut growth = None;
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
-            Kind::Write => ask.through = self.must_go_through(ask.offset + ask.length),
+            Kind::Write => {
+                let end = ask.offset + ask.length;
+                ask.through = self.must_go_through(end);
+                growth = self.length.grow(end);
+                ask.grows = growth.is_some();
+            }
             Kind::Read | Kind::Flush => {}
         }
         let Some((request, handle)) = self.requests.begin(&ask) else {
+            if ask.grows {
+                self.length.grown(None);
+            }
             return Err(self.error(
                 libc::EAGAIN,
                 "has too many requests in flight; wait for some to finish",
@@ -127,6 +136,7 @@ impl Image {
         if overfull {
             self.refill(file);
         }
+        drop(growth);
         Ok(handle)
     }
 
@@ -210,21 +220,6 @@ impl Image {
         self.location.write_cache() && end > self.proved.load(Ordering::Relaxed)
     }
 
-    /// Ends a discard with the image: past the end there is nothing to give back, but a sharded volume
-    /// would grow the image.
-    fn clip(&self, file: &File, ask: &mut Ask<'_>) {
-        let end = ask.offset + ask.length;
-        let mut length = self.length.load(Ordering::Relaxed);
-        if end > length {
-            // A failure will show in the discard itself.
-            if let Ok(stat) = file.stat() {
-                length = stat.size;
-                self.length.store(length, Ordering::Relaxed);
-            }
-            ask.length = (end.min(length) - ask.offset).max(0);
-        }
-    }
-
     fn proved(&self, end: i64) {
         let step_end = end.saturating_add(PROOF_STEP - 1) / PROOF_STEP * PROOF_STEP - PROOF_MARGIN;
         self.proved.fetch_max(end.max(step_end), Ordering::Relaxed);
@@ -289,6 +284,10 @@ impl Image {
     }
 
     fn deliver(&self, request: SlotRef, outcome: &Outcome) {
+        if outcome.grows {
+            let end = outcome.offset + outcome.length;
+            self.length.grown(outcome.result.is_ok().then_some(end));
+        }
         self.watch_health(outcome);
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
@@ -303,12 +302,8 @@ impl Image {
     fn watch_health(&self, outcome: &Outcome) {
         match outcome.result {
             Ok(()) => {
-                if outcome.kind == Kind::Write {
-                    let end = outcome.offset + outcome.length;
-                    self.length.fetch_max(end, Ordering::Relaxed);
-                    if outcome.through {
-                        self.proved(end);
-                    }
+                if outcome.through {
+                    self.proved(outcome.offset + outcome.length);
                 }
                 // A write that write-behind acknowledged says nothing about the bricks.
                 let from_memory =

@@ -123,6 +123,8 @@ pub struct Ask<'a> {
     pub buffers: Buffers<'a>,
     /// A write that write-behind must not hold back.
     pub through: bool,
+    /// A write that may grow the image.
+    pub grows: bool,
     /// For the end of it.
     pub callback: Callback,
 }
@@ -153,6 +155,8 @@ pub struct Outcome {
     pub length: i64,
     /// Whether it was a write that write-behind did not hold back.
     pub through: bool,
+    /// Whether it was a write that may have grown the image.
+    pub grows: bool,
     /// What to give back to the queue.
     pub ticket: Ticket,
     /// Its result.
@@ -174,6 +178,7 @@ struct Body {
     offset: i64,
     length: i64,
     through: bool,
+    grows: bool,
     iov: Vec<iovec>,
     parts: Vec<Part>,
     callback: Option<Callback>,
@@ -212,6 +217,7 @@ impl Slot {
                 offset: 0,
                 length: 0,
                 through: false,
+                grows: false,
                 iov: Vec::new(),
                 parts: Vec::new(),
                 callback: None,
@@ -244,6 +250,7 @@ impl SlotRef {
         body.offset = ask.offset;
         body.length = ask.length;
         body.through = ask.through;
+        body.grows = ask.grows;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
@@ -342,6 +349,7 @@ impl SlotRef {
             offset: body.offset,
             length: body.length,
             through: body.through,
+            grows: body.grows,
             ticket: body.ticket,
             result,
         })

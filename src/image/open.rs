@@ -21,7 +21,7 @@ impl Image {
         let (volume, file) = on_volume("open", &location, |connection| {
             File::open(connection, location.path(), flags)
         })?;
-        let (length, completions) = Self::set_up(&file, &location)?;
+        let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let image = registry::insert(|id| Image {
             id,
@@ -32,8 +32,8 @@ impl Image {
             requests: Slab::new(completions, id.serial()),
             queue: Mutex::new(Queue::new()),
             outstanding: AtomicUsize::new(0),
-            length: AtomicI64::new(length),
-            proved: AtomicI64::new(length.max(ALWAYS_PROVED)),
+            length: Length::new(&stat),
+            proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
             failing: AtomicBool::new(false),
         })?;
         if let Err(errno) = image.poll_loop.watch(fd, image.id) {
@@ -51,9 +51,12 @@ impl Image {
         Ok(image.id)
     }
 
-    fn set_up(file: &File, location: &ImageLocation) -> Result<(i64, Completions<SlotRef>)> {
+    fn set_up(
+        file: &File,
+        location: &ImageLocation,
+    ) -> Result<(gfapi::Stat, Completions<SlotRef>)> {
         let stat = file
-            .stat()
+            .stat_settled()
             .map_err(|errno| cannot("look at", location, errno))?;
         if stat.kind == libc::S_IFDIR {
             return Err(cannot(
@@ -69,7 +72,7 @@ impl Image {
                 format!("cannot make a pipe for image {location}: {why}"),
             )
         })?;
-        Ok((stat.size, completions))
+        Ok((stat, completions))
     }
 
     /// Makes an image of the given size.

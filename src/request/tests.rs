@@ -27,6 +27,7 @@ fn body(kind: Kind, offset: i64, length: i64, iov: Vec<iovec>) -> Body {
         offset,
         length,
         through: false,
+        grows: false,
         iov,
         parts: Vec::new(),
         callback: None,
@@ -114,6 +115,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         length: 0,
         buffers: Buffers::NONE,
         through: false,
+        grows: false,
         // SAFETY: called with a live AtomicU32, on this thread.
         callback: unsafe { Callback::new(count, (&raw const calls).cast_mut().cast()) },
     };
@@ -124,6 +126,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         offset: 0,
         length: 0,
         through: false,
+        grows: false,
         ticket: Ticket::Free,
         result: Ok(()),
     };
