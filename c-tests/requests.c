@@ -37,6 +37,14 @@ int img_open_raw(struct img *img, const struct BlkDriver *drv, const struct BlkO
     return ret;
 }
 
+static bool has_option(const struct BlkOption *options, unsigned n, const char *name)
+{
+    while (n--)
+        if (strcmp(options[n].name, name) == 0)
+            return true;
+    return false;
+}
+
 int img_open(struct img *img, const char *uri, uint32_t flags, ...)
 {
     struct BlkOption options[MOST_OPTIONS + 1];
@@ -56,6 +64,11 @@ int img_open(struct img *img, const char *uri, uint32_t flags, ...)
         options[n++].value = va_arg(args, const char *);
     }
     va_end(args);
+    /* Otherwise each program would wait for its connections to cool before it counts what is left. */
+    if (n < MOST_OPTIONS && !has_option(options, n, "keep-connection")) {
+        options[n].name = "keep-connection";
+        options[n++].value = "0";
+    }
     return img_open_raw(img, drv, options, flags);
 }
 
@@ -73,12 +86,14 @@ void img_close(struct img *img)
 
 int img_create(const char *uri, const char *size, struct BlkError *error)
 {
-    struct BlkOption options[2] = {{"size", size}, {NULL, NULL}};
+    struct BlkOption options[3] = {{"keep-connection", "0"}, {"size", size}, {NULL, NULL}};
     const struct BlkDriver *drv = drv_for(uri);
 
     if (!drv)
         t_die("no driver for %s", uri);
-    return drv->create(uri, size ? options : NULL, error);
+    if (!size)
+        options[1].name = NULL;
+    return drv->create(uri, options, error);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------ */

@@ -438,6 +438,16 @@ typedef struct BlkDriver {
      * say). 0, or -EBUSY while images are open.
      */
     int (*release)(void);
+    /**
+     * Says that more requests follow at once, so that they may wait for their neighbours and go
+     * together. Nests. A host that waits for a request before it unplugs may wait for ever, except
+     * in drain, aio_cancel and close. 0 or -errno.
+     */
+    int (*io_plug)(struct BlkState *bs);
+    /**
+     * Undoes one io_plug; the last one submits what was held back. 0 or -errno.
+     */
+    int (*io_unplug)(struct BlkState *bs);
 } BlkDriver;
 
 /**

@@ -354,4 +354,12 @@ pub struct BlkDriver {
     /// Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen,
     /// say). 0, or -EBUSY while images are open.
     pub release: Option<unsafe extern "C" fn() -> c_int>,
+
+    /// Says that more requests follow at once, so that they may wait for their neighbours and go
+    /// together. Nests. A host that waits for a request before it unplugs may wait for ever, except
+    /// in drain, aio_cancel and close. 0 or -errno.
+    pub io_plug: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
+
+    /// Undoes one io_plug; the last one submits what was held back. 0 or -errno.
+    pub io_unplug: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 }

@@ -5,7 +5,7 @@
 //!  push (any thread)                              pop (host thread)
 //!  ready ──────────────────── swapped when ─────> local ──> one item at a time
 //!    │                        local is empty        │
-//!    └─ armed false -> true: one byte into the pipe └─ both empty: byte out, armed -> false
+//!    └─ armed false -> true: one byte into the pipe └─ rest, both empty: byte out, armed -> false
 //! ```
 //!
 //! The pipe is readable whenever an item waits in either list, and holds one byte at most but for a
@@ -57,47 +57,69 @@ impl<T: Copy + PartialEq> Completions<T> {
     /// Adds a finished item. Any thread; never blocks on the host.
     pub fn push(&self, item: T) {
         self.ready.lock().push_back(item);
-        if !self.armed.swap(true, Ordering::SeqCst) {
-            self.pipe.put_byte();
-        }
+        self.arm();
         self.changed();
     }
 
-    /// Takes the oldest item, and makes the fd unreadable when it was the last.
+    /// Takes the oldest item. The fd stays readable until `rest`, or a `pop` that finds nothing.
     pub fn pop(&self) -> Option<T> {
-        let mut local = self.local.lock();
-        if local.is_empty() {
-            std::mem::swap(&mut *local, &mut *self.ready.lock());
-        }
-        let item = local.pop_front();
-        if local.is_empty() && self.ready.lock().is_empty() {
+        let item = {
+            let mut local = self.local.lock();
+            if local.is_empty() {
+                std::mem::swap(&mut *local, &mut *self.ready.lock());
+            }
+            local.pop_front()
+        };
+        if item.is_none() {
+            // Also when not armed: a pushing thread may have been slow to put its byte in.
             self.disarm();
         }
         item
     }
 
-    fn disarm(&self) {
-        self.pipe.take_bytes();
-        self.armed.store(false, Ordering::SeqCst);
-        // A push between the caller's look and the store saw `armed` and left the pipe alone.
-        if !self.ready.lock().is_empty() && !self.armed.swap(true, Ordering::SeqCst) {
+    /// Puts items in that come before all others.
+    pub fn unpop(&self, items: impl DoubleEndedIterator<Item = T>) {
+        {
+            let mut local = self.local.lock();
+            for item in items.rev() {
+                local.push_front(item);
+            }
+        }
+        self.arm();
+    }
+
+    /// Makes the fd unreadable, unless an item waits. Once after all items that were popped, not
+    /// after each: it costs a system call, and so does the next push.
+    pub fn rest(&self) {
+        if self.armed.load(Ordering::SeqCst) && self.len() == 0 {
+            self.disarm();
+        }
+    }
+
+    fn arm(&self) {
+        if !self.armed.swap(true, Ordering::SeqCst) {
             self.pipe.put_byte();
         }
     }
 
-    /// Takes this very item out of turn; whether it was there.
-    pub fn take(&self, item: T) -> bool {
+    fn disarm(&self) {
+        self.pipe.take_bytes();
+        self.armed.store(false, Ordering::SeqCst);
+        // What came between the caller's look and the store saw `armed` and left the pipe alone.
+        if self.len() > 0 {
+            self.arm();
+        }
+    }
+
+    /// Takes the first item that is `wanted` out of turn.
+    pub fn take(&self, wanted: impl Fn(T) -> bool) -> Option<T> {
         let mut local = self.local.lock();
         let mut ready = self.ready.lock();
         let lists: [&mut VecDeque<T>; 2] = [&mut local, &mut ready];
-        for list in lists {
-            if let Some(at) = list.iter().position(|&other| other == item) {
-                // An fd left readable with nothing to pop costs the host one look.
-                list.remove(at);
-                return true;
-            }
-        }
-        false
+        lists.into_iter().find_map(|list| {
+            let at = list.iter().position(|&item| wanted(item))?;
+            list.remove(at)
+        })
     }
 
     /// How many items wait.
@@ -207,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fd_is_readable_until_the_last_item_is_popped() {
+    fn the_fd_is_readable_while_an_item_waits() {
         let completions = Completions::new().unwrap();
         assert!(!readable(&completions));
         for item in 0..3 {
@@ -216,11 +238,23 @@ mod tests {
         for item in 0..3 {
             assert!(readable(&completions));
             assert_eq!(completions.pop(), Some(item));
+            completions.rest();
         }
         assert!(!readable(&completions));
         assert_eq!(completions.pop(), None);
         completions.push(9);
         assert!(readable(&completions));
+        assert_eq!(completions.pop(), Some(9));
+        completions.unpop([7, 8].into_iter());
+        completions.rest();
+        assert!(readable(&completions));
+        assert_eq!((completions.pop(), completions.pop()), (Some(7), Some(8)));
+        assert!(
+            readable(&completions),
+            "until somebody says that it is the last"
+        );
+        assert_eq!(completions.pop(), None);
+        assert!(!readable(&completions));
     }
 
     #[test]
@@ -231,8 +265,11 @@ mod tests {
         }
         assert_eq!(completions.pop(), Some(0));
         completions.push(4);
-        assert!(completions.take(2) && completions.take(4) && !completions.take(7));
+        assert_eq!(completions.take(|item| item > 1), Some(2));
+        assert_eq!(completions.take(|item| item == 4), Some(4));
+        assert_eq!(completions.take(|item| item == 7), None);
         assert_eq!((completions.pop(), completions.pop()), (Some(1), Some(3)));
+        completions.rest();
         assert!(!readable(&completions));
     }
 
@@ -261,10 +298,14 @@ mod tests {
             // SAFETY: one pollfd.
             let ready = unsafe { libc::poll(&mut poll, 1, 20_000) };
             assert_eq!(ready, 1, "a wake-up was lost with {left} items to come");
-            if let Some(item) = completions.pop() {
-                assert!(!std::mem::replace(&mut seen[item], true));
-                left -= 1;
+            // As a dispatch does: some items, then rest.
+            for _ in 0..completions.len().max(1) {
+                if let Some(item) = completions.pop() {
+                    assert!(!std::mem::replace(&mut seen[item], true));
+                    left -= 1;
+                }
             }
+            completions.rest();
         }
         for pusher in pushers {
             pusher.join().unwrap();
@@ -279,7 +320,7 @@ mod tests {
                 let completions = completions.clone();
                 std::thread::spawn(move || completions.push(round))
             };
-            completions.wait_until(|| completions.take(round));
+            completions.wait_until(|| completions.take(|item| item == round).is_some());
             pusher.join().unwrap();
         }
     }

@@ -88,6 +88,8 @@ macro_rules! driver {
             get_completion_fd: Some(get_completion_fd),
             dispatch: Some(dispatch),
             release: Some(host::release),
+            io_plug: Some(io_plug),
+            io_unplug: Some(io_unplug),
         }
     }};
 }
@@ -339,6 +341,7 @@ unsafe fn submit(
         length,
         buffers,
         through: false,
+        grows: false,
         // SAFETY: the host's promise of the header.
         callback: unsafe { Callback::new(function, opaque) },
     })?;
@@ -397,8 +400,11 @@ unsafe extern "C" fn aio_cancel(acb: *mut BlkAiocb) {
     });
 }
 
-unsafe extern "C" fn aio_cancel_async(_acb: *mut BlkAiocb) {
-    // Nothing can be asked of libgfapi; the callback comes as always.
+unsafe extern "C" fn aio_cancel_async(acb: *mut BlkAiocb) {
+    guard::nothing(|| {
+        image::cancel_async(acb.addr() as u64);
+        Ok(())
+    });
 }
 
 unsafe extern "C" fn has_zero_init(_bs: *mut BlkState) -> c_int {
@@ -421,4 +427,20 @@ unsafe extern "C" fn get_completion_fd(bs: *mut BlkState) -> c_int {
 unsafe extern "C" fn dispatch(bs: *mut BlkState) -> c_int {
     // SAFETY: the host's promise.
     guard::small(|| Ok(unsafe { image_of(bs) }?.dispatch() as c_int))
+}
+
+unsafe extern "C" fn io_plug(bs: *mut BlkState) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promise.
+        unsafe { image_of(bs) }?.plug()?;
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn io_unplug(bs: *mut BlkState) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promise.
+        unsafe { image_of(bs) }?.unplug()?;
+        Ok(0)
+    })
 }

@@ -96,6 +96,9 @@ impl ConnectSpec {
             // quick-read knows no pass-through.
             (c"*-quick-read", c"max-file-size", c"0"),
             (c"*-client-*", c"event-threads", c"1"),
+            // A read, also the one inside a write of a part of a stripe, that meets growth gets answers
+            // of different lengths from the bricks: EIO, and bricks that need healing.
+            (c"*-disperse-*", c"parallel-writes", c"off"),
             // The description of the volume gives its top translator a level of its own.
             (self.volume.as_c_str(), c"log-level", c"ERROR"),
         ];
@@ -263,8 +266,17 @@ impl File {
         Ok(())
     }
 
-    /// Length, space and kind. Waits for acknowledged writes that write-behind still holds.
-    pub fn stat(&self) -> Result<Stat> {
+    /// Length, space and kind. Waits for acknowledged writes that write-behind still holds. Not while
+    /// a write grows the file, see `image::length`.
+    pub fn stat_settled(&self) -> Result<Stat> {
+        let stat = self.stat()?;
+        // A sharded volume asks the bricks for the size with the next request: now, rather than when
+        // the file grows. The byte does not matter, nor that O_DIRECT may refuse it.
+        let _ = self.read_byte(0);
+        Ok(stat)
+    }
+
+    fn stat(&self) -> Result<Stat> {
         use_process_identity();
         let mut stat = MaybeUninit::<libc::stat>::zeroed();
         clear_errno();

@@ -4,18 +4,22 @@
 //! A request is accepted under the phase's read lock and closing begins under its write lock, so
 //! that none slips in behind the drain.
 
+mod length;
+mod open;
 mod registry;
 
-pub use registry::{ImageId, cancel, count, get};
+use length::Length;
+pub use registry::{ImageId, cancel, cancel_async, count, get};
 
 use crate::completion::Completions;
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, File};
-use crate::options::{CreateOptions, ImageLocation, MAX_END, OpenOptions, SECTOR};
+use crate::gfapi::{self, Connection, File};
+use crate::options::{ImageLocation, MAX_END, SECTOR};
+use crate::queue::Queue;
 use crate::report::{self, Level};
 use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
-use crate::volume::{self, Connected};
-use parking_lot::RwLock;
+use crate::volume::Connected;
+use parking_lot::{Mutex, RwLock};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
@@ -36,10 +40,11 @@ pub struct Image {
     poll_loop: Box<dyn PollLoop>,
     phase: RwLock<Phase>,
     requests: Slab,
+    /// Those of them that are not sent yet.
+    queue: Mutex<Queue<SlotRef>>,
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
-    /// The image is at least this long, as far as this driver has seen.
-    length: AtomicI64,
+    length: Length,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// The last request failed; a storm of failures is reported once.
@@ -82,101 +87,17 @@ const ALWAYS_PROVED: i64 = 1 << 40;
 const PROOF_STEP: i64 = 1 << 30;
 const PROOF_MARGIN: i64 = 1 << 16;
 
+/// What became of a request that was taken from the ready list.
+enum Reaped {
+    /// Its callback ran.
+    Called,
+    /// So many requests that shared its call are ready now.
+    Shared(usize),
+    /// It is under way again.
+    Resubmitted,
+}
+
 impl Image {
-    /// Opens an image and starts polling for its completions.
-    pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
-        let location = options.location;
-        warn_about_rdma(&location);
-        let volume = volume::acquire(&location.connect_spec(), location.connect_timeout)?;
-        let mut flags = if options.read_write {
-            libc::O_RDWR
-        } else {
-            libc::O_RDONLY
-        };
-        if options.no_cache {
-            flags |= libc::O_DIRECT;
-        }
-        let cannot = |errno: Errno| cannot("open", &location, errno);
-        let file = File::open(volume.connection(), location.path(), flags).map_err(cannot)?;
-        let (length, completions) = Self::set_up(&file, &location)?;
-        let fd = completions.fd();
-        let image = registry::insert(|id| Image {
-            id,
-            location,
-            read_write: options.read_write,
-            poll_loop,
-            phase: RwLock::new(Phase::Open(Backing { file, volume })),
-            requests: Slab::new(completions, id.serial()),
-            outstanding: AtomicUsize::new(0),
-            length: AtomicI64::new(length),
-            proved: AtomicI64::new(length.max(ALWAYS_PROVED)),
-            failing: AtomicBool::new(false),
-        })?;
-        if let Err(errno) = image.poll_loop.watch(fd, image.id) {
-            let why = Error::new(
-                Stage::Open,
-                errno.get(),
-                format!(
-                    "the host could not poll the completion fd of image {}: {errno}",
-                    image.location
-                ),
-            );
-            image.release();
-            return Err(why);
-        }
-        Ok(image.id)
-    }
-
-    fn set_up(file: &File, location: &ImageLocation) -> Result<(i64, Completions<SlotRef>)> {
-        let stat = file
-            .stat()
-            .map_err(|errno| cannot("look at", location, errno))?;
-        if stat.kind == libc::S_IFDIR {
-            return Err(cannot(
-                "open",
-                location,
-                Errno::new(libc::EISDIR, libc::EIO),
-            ));
-        }
-        let completions = Completions::new().map_err(|why| {
-            Error::new(
-                Stage::Open,
-                why.raw_os_error().unwrap_or(libc::EMFILE),
-                format!("cannot make a pipe for image {location}: {why}"),
-            )
-        })?;
-        Ok((stat.size, completions))
-    }
-
-    /// Makes an image of the given size.
-    pub fn create(options: &CreateOptions) -> Result<()> {
-        let location = &options.location;
-        warn_about_rdma(location);
-        let volume = volume::acquire(&location.connect_spec(), location.connect_timeout)?;
-        let cannot = |errno: Errno| cannot("create", location, errno);
-        // No O_TRUNC: on a sharded volume it empties the first shard only.
-        let flags = libc::O_WRONLY | libc::O_CREAT;
-        let (file, is_new) =
-            match File::create(volume.connection(), location.path(), flags | libc::O_EXCL) {
-                Ok(file) => (file, true),
-                Err(errno) if errno.get() == libc::EEXIST => {
-                    let file = File::create(volume.connection(), location.path(), flags)
-                        .map_err(cannot)?;
-                    (file, false)
-                }
-                Err(errno) => return Err(cannot(errno)),
-            };
-        let emptied = if is_new { Ok(()) } else { file.truncate(0) };
-        let sized = emptied.and_then(|()| file.truncate(options.size));
-        let closed = file.close();
-        let done = sized.and(closed);
-        if done.is_err() && is_new {
-            // Best effort: the error to tell is the first.
-            let _ = volume.connection().unlink(location.path());
-        }
-        done.map_err(cannot)
-    }
-
     /// Accepts a request, or refuses it with an error and no callback.
     pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
         self.check(&ask)?;
@@ -184,20 +105,56 @@ impl Image {
         let Some(Backing { file, .. }) = phase.open() else {
             return Err(self.closed());
         };
+        let mut growth = None;
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
-            Kind::Write => ask.through = self.must_go_through(ask.offset + ask.length),
+            Kind::Write => {
+                let end = ask.offset + ask.length;
+                ask.through = self.must_go_through(end);
+                growth = self.length.grow(end);
+                ask.grows = growth.is_some();
+            }
             Kind::Read | Kind::Flush => {}
         }
         let Some((request, handle)) = self.requests.begin(&ask) else {
+            if ask.grows {
+                self.length.grown(None);
+            }
             return Err(self.error(
                 libc::EAGAIN,
                 "has too many requests in flight; wait for some to finish",
             ));
         };
         self.outstanding.fetch_add(1, Ordering::SeqCst);
-        request.submit(file);
+        let (ticket, overfull) = {
+            let mut queue = self.queue.lock();
+            (queue.admit(request, ask.range()), queue.is_overfull())
+        };
+        if let Some(ticket) = ticket {
+            request.submit(file, ticket);
+        }
+        if overfull {
+            self.refill(file);
+        }
+        drop(growth);
         Ok(handle)
+    }
+
+    /// Submits what waited for a place in the window.
+    fn refill(&self, file: &File) {
+        loop {
+            let (leader, ticket) = {
+                let mut queue = self.queue.lock();
+                let Some((members, ticket)) = queue.next() else {
+                    return;
+                };
+                if members.len() > 1 {
+                    members[0].lead(members);
+                }
+                (members[0], ticket)
+            };
+            leader.submit(file, ticket);
+        }
     }
 
     fn check(&self, ask: &Ask<'_>) -> Result<()> {
@@ -263,21 +220,6 @@ impl Image {
         self.location.write_cache() && end > self.proved.load(Ordering::Relaxed)
     }
 
-    /// Ends a discard with the image: past the end there is nothing to give back, but a sharded volume
-    /// would grow the image.
-    fn clip(&self, file: &File, ask: &mut Ask<'_>) {
-        let end = ask.offset + ask.length;
-        let mut length = self.length.load(Ordering::Relaxed);
-        if end > length {
-            // A failure will show in the discard itself.
-            if let Ok(stat) = file.stat() {
-                length = stat.size;
-                self.length.store(length, Ordering::Relaxed);
-            }
-            ask.length = (end.min(length) - ask.offset).max(0);
-        }
-    }
-
     fn proved(&self, end: i64) {
         let step_end = end.saturating_add(PROOF_STEP - 1) / PROOF_STEP * PROOF_STEP - PROOF_MARGIN;
         self.proved.fetch_max(end.max(step_end), Ordering::Relaxed);
@@ -286,74 +228,6 @@ impl Image {
     /// Its number.
     pub fn id(&self) -> ImageId {
         self.id
-    }
-
-    /// Length in bytes, all acknowledged writes included.
-    pub fn length(&self) -> Result<i64> {
-        Ok(self.stat()?.size)
-    }
-
-    /// Bytes occupied.
-    pub fn allocated(&self) -> Result<i64> {
-        Ok(self.stat()?.allocated)
-    }
-
-    fn stat(&self) -> Result<gfapi::Stat> {
-        self.with_backing(|backing| {
-            backing
-                .file
-                .stat()
-                .map_err(|errno| self.failed("asking for the size", errno))
-        })
-    }
-
-    /// Sets the length in bytes.
-    pub fn truncate(&self, length: i64) -> Result<()> {
-        if length < 0 {
-            return Err(self.error(libc::EINVAL, &format!("cannot be {length} bytes long")));
-        }
-        if !self.read_write {
-            return Err(self.error(
-                libc::EBADF,
-                "is open read-only; changing its length needs BLK_O_RDWR",
-            ));
-        }
-        if length > MAX_END {
-            return Err(self.error(
-                libc::EFBIG,
-                &format!("cannot be {length} bytes long; the most is 4 PiB"),
-            ));
-        }
-        self.with_backing(|backing| {
-            self.set_length(backing, length).map_err(|errno| {
-                self.failed(&format!("setting the length to {length} bytes"), errno)
-            })
-        })?;
-        self.length.store(length, Ordering::Relaxed);
-        self.proved.fetch_max(length, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// GlusterFS 10.3 empties the last shard that stays when a sharded image is cut where that shard
-    /// ends. So it is cut one byte shorter, and its last byte written again; unless its length is odd,
-    /// where no shard ends, but one may end a byte before.
-    fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
-        if length == 0 || length % 2 == 1 || length >= backing.file.stat()?.size {
-            return backing.file.truncate(length);
-        }
-        // A file of its own: for the seek, and since O_DIRECT cannot write one byte.
-        let file = File::open(
-            backing.volume.connection(),
-            self.location.path(),
-            libc::O_RDWR,
-        )?;
-        if file.can_seek() {
-            return backing.file.truncate(length);
-        }
-        let last = file.read_byte(length - 1)?;
-        backing.file.truncate(length - 1)?;
-        file.write_byte(length - 1, last)?;
-        file.close()
     }
 
     fn with_backing<T>(&self, body: impl FnOnce(&Backing) -> Result<T>) -> Result<T> {
@@ -372,30 +246,48 @@ impl Image {
     /// readable. Their number.
     pub fn dispatch(&self) -> usize {
         // At least one look: it makes the fd unreadable when nothing is there.
-        let most = self.requests.completions().len().max(1);
+        let mut most = self.requests.completions().len().max(1);
         let mut called = 0;
-        for _ in 0..most {
+        while most > 0 {
             let Some(request) = self.requests.completions().pop() else {
                 break;
             };
-            called += usize::from(self.reap(request));
+            most -= 1;
+            match self.reap(request) {
+                Reaped::Called => called += 1,
+                Reaped::Shared(requests) => most += requests,
+                Reaped::Resubmitted => {}
+            }
         }
+        self.requests.completions().rest();
         called
     }
 
-    /// Deals with one request that this thread took; whether its callback ran.
-    fn reap(&self, request: SlotRef) -> bool {
-        let next = request.settle(self.phase.read().file());
-        match next {
-            Next::Resubmitted => false,
-            Next::Ended(outcome) => {
-                self.deliver(request, &outcome);
-                true
+    /// Deals with one request that this thread took.
+    fn reap(&self, request: SlotRef) -> Reaped {
+        let outcome = {
+            let phase = self.phase.read();
+            let file = phase.file();
+            let outcome = match request.settle(file) {
+                Next::Ended(outcome) => outcome,
+                Next::Shared(requests) => return Reaped::Shared(requests),
+                Next::Resubmitted => return Reaped::Resubmitted,
+            };
+            self.queue.lock().over(outcome.ticket);
+            if let Some(file) = file {
+                self.refill(file);
             }
-        }
+            outcome
+        };
+        self.deliver(request, &outcome);
+        Reaped::Called
     }
 
     fn deliver(&self, request: SlotRef, outcome: &Outcome) {
+        if outcome.grows {
+            let end = outcome.offset + outcome.length;
+            self.length.grown(outcome.result.is_ok().then_some(end));
+        }
         self.watch_health(outcome);
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
@@ -410,14 +302,14 @@ impl Image {
     fn watch_health(&self, outcome: &Outcome) {
         match outcome.result {
             Ok(()) => {
-                if outcome.kind == Kind::Write {
-                    let end = outcome.offset + outcome.length;
-                    self.length.fetch_max(end, Ordering::Relaxed);
-                    if outcome.through {
-                        self.proved(end);
-                    }
+                if outcome.through {
+                    self.proved(outcome.offset + outcome.length);
                 }
-                if self.failing.load(Ordering::Relaxed)
+                // A write that write-behind acknowledged says nothing about the bricks.
+                let from_memory =
+                    outcome.kind == Kind::Write && self.location.write_cache() && !outcome.through;
+                if !from_memory
+                    && self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)
                 {
                     report::report(
@@ -450,30 +342,74 @@ impl Image {
         }
     }
 
-    /// Waits for this one request and calls its callback; no other's.
+    /// Waits for this one request and calls its callback; no other's. One that was not sent yet
+    /// ends at once with ECANCELED.
     pub fn cancel(&self, handle: Handle) {
         let Some(request) = self.requests.find(handle) else {
             return;
         };
+        if self.queue.lock().withdraw(request) {
+            request.call_off();
+        }
+        let completions = self.requests.completions();
         loop {
-            let mut taken = false;
-            self.requests.completions().wait_until(|| {
+            let mut taken = None;
+            completions.wait_until(|| {
                 if !self.requests.is_current(request, handle) || request.is_delivered() {
                     return true;
                 }
-                taken = self.requests.completions().take(request);
-                taken
+                // It may be ready as a part of a shared call.
+                taken = completions
+                    .take(|ready| ready == request)
+                    .or_else(|| completions.take(SlotRef::leads));
+                taken.is_some()
             });
-            if !taken || self.reap(request) {
-                return;
+            match taken {
+                None => return,
+                Some(ready) => {
+                    if matches!(self.reap(ready), Reaped::Called) {
+                        return;
+                    }
+                }
             }
         }
+    }
+
+    /// Ends a request with ECANCELED if it was not sent yet; its callback comes as always.
+    pub fn cancel_async(&self, handle: Handle) {
+        if let Some(request) = self.requests.find(handle)
+            && self.queue.lock().withdraw(request)
+        {
+            request.call_off();
+        }
+    }
+
+    /// Holds requests back, up to a bound, until as many `unplug` calls came.
+    pub fn plug(&self) -> Result<()> {
+        self.with_backing(|_| {
+            self.queue.lock().plug();
+            Ok(())
+        })
+    }
+
+    /// Sends what was held back.
+    pub fn unplug(&self) -> Result<()> {
+        self.with_backing(|backing| {
+            self.queue.lock().unplug();
+            self.refill(&backing.file);
+            Ok(())
+        })
     }
 
     /// Waits until no request is in flight, calling their callbacks.
     pub fn drain(&self) {
         let completions = self.requests.completions();
         loop {
+            if let Some(file) = self.phase.read().file() {
+                // A host that plugs and then waits must not wait for ever.
+                self.queue.lock().pull_plug();
+                self.refill(file);
+            }
             while let Some(request) = completions.pop() {
                 self.reap(request);
             }
@@ -546,39 +482,6 @@ impl Image {
             errno.get(),
             format!("image {}: {what} failed: {errno}{advice}", self.location),
         )
-    }
-}
-
-fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
-    let advice = match errno.get() {
-        libc::ENOENT => "; there is no such image, or no such directory, in the volume",
-        libc::EISDIR => "; it names a directory",
-        libc::EACCES | libc::EPERM => {
-            "; the process's user may not, see the image's owner and mode"
-        }
-        libc::EROFS => "; the volume is read-only",
-        libc::ENOTCONN => "; the volume's bricks are out of reach, see `gluster volume status`",
-        libc::EINVAL => {
-            "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"
-        }
-        libc::EFBIG => "; the size is beyond what the bricks' file system allows",
-        _ => "",
-    };
-    Error::new(
-        Stage::Open,
-        errno.get(),
-        format!("cannot {verb} image {location}: {errno}{advice}"),
-    )
-}
-
-fn warn_about_rdma(location: &ImageLocation) {
-    if location.wants_rdma() {
-        report::report(
-            Level::Warning,
-            &format!(
-                "image {location}: GlusterFS has no RDMA transport any more; connecting over TCP"
-            ),
-        );
     }
 }
 

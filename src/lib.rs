@@ -10,6 +10,7 @@
 //!    panic boundary               guard
 //!    which image is bs?           image    range, flags, state
 //!    a request is made            request  split into parts of at most 16 MiB
+//!    now, or wait for neighbours? queue    (when it waited: submitted when another is reaped)
 //!    each part is submitted       gfapi ------> libgfapi -------> bricks
 //!  <- BlkAiocb * (a handle)                                          |
 //!                                          gfapi    errno captured <-'
@@ -37,6 +38,7 @@ mod image;
 mod volume;
 
 mod completion;
+mod queue;
 mod request;
 
 mod gfapi;

@@ -16,6 +16,8 @@ pub struct ImageLocation {
     write_cache: bool,
     /// How long an opener waits for a new connection.
     pub connect_timeout: Duration,
+    /// How long the connection is kept after the last image on it.
+    pub keep_connection: Duration,
 }
 
 impl ImageLocation {
@@ -93,11 +95,8 @@ pub const SECTOR: i64 = 512;
 /// crashes, at 2^54 it hangs.
 pub const MAX_END: i64 = 1 << 52;
 
-/// Longest wait for a connection that can be asked for, in seconds.
-const MAX_CONNECT_TIMEOUT: u64 = 3600;
-
-/// In seconds.
-const DEFAULT_CONNECT_TIMEOUT: u64 = 30;
+/// Most seconds that an option takes.
+const MAX_SECONDS: u64 = 3600;
 
 impl OpenOptions {
     /// Reads the options of `open`. `protocol` is the driver's: it opens its own scheme only.
@@ -109,7 +108,16 @@ impl OpenOptions {
     ) -> Result<OpenOptions> {
         let mut raw = Raw::default();
         for &(name, value) in pairs {
-            raw.set(name, value, &["filename", "write-cache", "connect-timeout"])?;
+            raw.set(
+                name,
+                value,
+                &[
+                    "filename",
+                    "write-cache",
+                    "connect-timeout",
+                    "keep-connection",
+                ],
+            )?;
         }
         let Some(filename) = raw.filename else {
             return Err(Error::invalid(
@@ -129,7 +137,11 @@ impl CreateOptions {
     pub fn parse(protocol: &str, filename: &str, pairs: &[Pair<'_>]) -> Result<CreateOptions> {
         let mut raw = Raw::default();
         for &(name, value) in pairs {
-            raw.set(name, value, &["size", "write-cache", "connect-timeout"])?;
+            raw.set(
+                name,
+                value,
+                &["size", "write-cache", "connect-timeout", "keep-connection"],
+            )?;
         }
         let size = match raw.size {
             Some(text) => parse_size(text)?,
@@ -149,6 +161,7 @@ struct Raw<'a> {
     size: Option<&'a str>,
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
+    keep_connection: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -158,6 +171,7 @@ impl<'a> Raw<'a> {
             "size" => &mut self.size,
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
+            "keep-connection" => &mut self.keep_connection,
             _ => return Err(unknown(name, known)),
         };
         if !known.contains(&name) {
@@ -197,20 +211,13 @@ impl<'a> Raw<'a> {
                 )));
             }
         };
-        let connect_timeout = match self.connect_timeout {
-            None => DEFAULT_CONNECT_TIMEOUT,
-            Some(text) => digits(text)
-                .filter(|seconds| (1..=MAX_CONNECT_TIMEOUT).contains(seconds))
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "connect-timeout takes a number of seconds from 1 to {MAX_CONNECT_TIMEOUT}, not '{text}'"
-                    ))
-                })?,
-        };
+        let connect_timeout = seconds("connect-timeout", self.connect_timeout, 1, 30)?;
+        let keep_connection = seconds("keep-connection", self.keep_connection, 0, 30)?;
         Ok(ImageLocation {
             uri,
             write_cache,
-            connect_timeout: Duration::from_secs(connect_timeout),
+            connect_timeout,
+            keep_connection,
         })
     }
 }
@@ -220,6 +227,20 @@ fn unknown(name: &str, known: &[&str]) -> Error {
         "unknown option '{name}'; known are {}",
         known.join(", ")
     ))
+}
+
+/// An option in whole seconds.
+fn seconds(name: &str, text: Option<&str>, least: u64, default: u64) -> Result<Duration> {
+    let number = match text {
+        None => Some(default),
+        Some(text) => digits(text).filter(|number| (least..=MAX_SECONDS).contains(number)),
+    };
+    number.map(Duration::from_secs).ok_or_else(|| {
+        Error::invalid(format!(
+            "{name} takes a number of seconds from {least} to {MAX_SECONDS}, not '{}'",
+            text.unwrap_or_default()
+        ))
+    })
 }
 
 /// Decimal digits only: no sign, no space.

@@ -13,36 +13,30 @@
 //! ```
 //!
 //! The step from submitted to ready is the last decrement of `pending`, whoever makes it.
+//!
+//! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
+//! ready for all; then each gets its own result. What the shared call could not do is submitted
+//! again for each of them alone, so that each gets its own verdict.
 
+mod part;
+mod shared;
 mod slab;
 
+use part::{Part, cut, zero_fill};
 pub use slab::{Handle, Slab, SlotRef};
 
 use crate::completion::Completions;
 use crate::error::Errno;
-use crate::gfapi::{self, Completion, File, Op};
+use crate::gfapi::File;
+use crate::queue::{Range, Ticket};
 use libc::iovec;
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Largest read or write that one call to libgfapi gets. Far below the 1 GiB that kills a
-/// connection.
-const MAX_TRANSFER: i64 = 16 << 20;
-
-/// Most elements that one call gets; known to work.
-const MAX_IOV: usize = 32768;
-
-/// Where a request is cut when its elements are too many: a multiple of every block size, for
-/// O_DIRECT.
-const CUT: i64 = 4096;
-
-/// A discard is cut into pieces of this many bytes, since a sharded volume takes half a second for
-/// each, ...
-const DISCARD: i64 = 1 << 30;
-
-/// ... or of a multiple of it, into so many pieces at most: as many as a server takes at once.
-const MOST_DISCARDS: i64 = 64;
+/// Largest request that may share a call, in bytes and elements: what is larger gains nothing.
+const MERGE_BYTES: i64 = 256 << 10;
+const MERGE_IOV: usize = 16;
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +123,25 @@ pub struct Ask<'a> {
     pub buffers: Buffers<'a>,
     /// A write that write-behind must not hold back.
     pub through: bool,
+    /// A write that may grow the image.
+    pub grows: bool,
     /// For the end of it.
     pub callback: Callback,
+}
+
+impl Ask<'_> {
+    /// What the queue needs to know of it.
+    pub fn range(&self) -> Range {
+        Range {
+            kind: self.kind,
+            offset: self.offset,
+            length: self.length,
+            mergeable: matches!(self.kind, Kind::Read | Kind::Write)
+                && !self.through
+                && (1..=MERGE_BYTES).contains(&self.length)
+                && self.buffers.0.len() <= MERGE_IOV,
+        }
+    }
 }
 
 /// How a request ended.
@@ -144,6 +155,10 @@ pub struct Outcome {
     pub length: i64,
     /// Whether it was a write that write-behind did not hold back.
     pub through: bool,
+    /// Whether it was a write that may have grown the image.
+    pub grows: bool,
+    /// What to give back to the queue.
+    pub ticket: Ticket,
     /// Its result.
     pub result: std::result::Result<(), Errno>,
 }
@@ -152,19 +167,10 @@ pub struct Outcome {
 pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
+    /// It led a shared call; so many requests of that call were put before all others.
+    Shared(usize),
     /// It is over: report, then [`SlotRef::deliver`].
     Ended(Outcome),
-}
-
-/// One call to libgfapi on behalf of a request.
-struct Part {
-    slot: *const Slot,
-    offset: i64,
-    length: i64,
-    /// Bytes read so far, over more than one call when reads are short.
-    progress: i64,
-    /// Result of the last call: bytes, or a negated errno.
-    result: AtomicI64,
 }
 
 struct Body {
@@ -172,9 +178,15 @@ struct Body {
     offset: i64,
     length: i64,
     through: bool,
+    grows: bool,
     iov: Vec<iovec>,
     parts: Vec<Part>,
     callback: Option<Callback>,
+    ticket: Ticket,
+    /// Of a leader: the requests of the shared call, itself the first.
+    members: Vec<SlotRef>,
+    shared: Option<Part>,
+    shared_iov: Vec<iovec>,
 }
 
 /// The place of one request.
@@ -185,6 +197,8 @@ pub struct Slot {
     pending: AtomicU32,
     /// Taken from the ready list for good: its callback runs or has run.
     delivered: AtomicBool,
+    /// Leads a shared call that is under way.
+    leads: AtomicBool,
     completions: *const Completions<SlotRef>,
     body: UnsafeCell<Body>,
 }
@@ -196,15 +210,21 @@ impl Slot {
             generation: AtomicU32::new(generation),
             pending: AtomicU32::new(0),
             delivered: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
             completions,
             body: UnsafeCell::new(Body {
                 kind: Kind::Flush,
                 offset: 0,
                 length: 0,
                 through: false,
+                grows: false,
                 iov: Vec::new(),
                 parts: Vec::new(),
                 callback: None,
+                ticket: Ticket::Free,
+                members: Vec::new(),
+                shared: None,
+                shared_iov: Vec::new(),
             }),
         }
     }
@@ -221,31 +241,6 @@ impl Slot {
     }
 }
 
-impl Completion for Part {
-    unsafe fn complete(cookie: *mut c_void, result: gfapi::Result<u64>) {
-        // SAFETY: the cookie is a part of a submitted request; parts do not move or go before the
-        // request is ready.
-        let part = unsafe { &*cookie.cast::<Part>() };
-        // SAFETY: as above, slots never move.
-        let slot = unsafe { &*part.slot };
-        // SAFETY: they outlive the request, and close waits for us to leave after it.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        let result = match result {
-            Ok(bytes) => bytes as i64,
-            Err(errno) => errno.negated().into(),
-        };
-        part.result.store(result, Ordering::Relaxed);
-        slot.one_ended();
-    }
-
-    unsafe fn complete_after_panic(cookie: *mut c_void) {
-        // SAFETY: as for `complete`. What can panic there (a broken lock queue, say) comes before
-        // the decrement or inside the push, where the request is not yet visible to the host.
-        unsafe { Self::complete(cookie, Err(Errno::new(libc::EIO, libc::EIO))) }
-    }
-}
-
 impl SlotRef {
     /// Fills a free slot.
     fn begin(self, ask: &Ask<'_>) {
@@ -255,35 +250,56 @@ impl SlotRef {
         body.offset = ask.offset;
         body.length = ask.length;
         body.through = ask.through;
+        body.grows = ask.grows;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
             .extend(ask.buffers.0.iter().filter(|element| element.iov_len > 0));
         body.parts.clear();
+        body.ticket = Ticket::Free;
         let slot: *const Slot = self.slot();
-        cut(body, |offset, length| Part {
-            slot,
-            offset,
-            length,
-            progress: 0,
-            result: AtomicI64::new(0),
-        });
+        cut(body, |offset, length| Part::new(slot, offset, length));
         self.slot().delivered.store(false, Ordering::Relaxed);
     }
 
-    /// Sends every part off. The request may be ready, taken and recycled before this returns.
-    pub fn submit(self, file: &File) {
+    /// Sends every part off, or the shared call that this request leads. It may be ready, taken and
+    /// recycled before this returns.
+    pub fn submit(self, file: &File, ticket: Ticket) {
         let slot = self.slot();
-        // SAFETY: begun by this thread and not submitted: ours alone. Shared from here on, so no
-        // `&mut`.
+        // SAFETY: begun and not submitted, and taken out of the queue, if it was there, by this
+        // thread: ours alone.
+        unsafe { (*slot.body.get()).ticket = ticket };
+        // SAFETY: as above. Shared from here on, so no `&mut`.
         let body = unsafe { &*slot.body.get() };
-        // One more than the parts, ours, so that it cannot become ready while we walk over them.
-        slot.pending
-            .store(body.parts.len() as u32 + 1, Ordering::Relaxed);
-        for part in &body.parts {
-            part.send(body, file);
+        // One more than the calls, ours, so that it cannot become ready while we walk over them.
+        if let Some(part) = &body.shared {
+            slot.pending.store(2, Ordering::Relaxed);
+            part.call(body, &body.shared_iov, file);
+        } else {
+            let calls = body.parts.len() as u32;
+            slot.pending.store(calls + 1, Ordering::Relaxed);
+            for part in &body.parts {
+                part.send(body, file);
+            }
         }
         self.submitted();
+    }
+
+    /// Ends a request that was never submitted.
+    pub fn call_off(self) {
+        let slot = self.slot();
+        // SAFETY: taken out of the queue by this thread: ours alone.
+        let body = unsafe { &mut *slot.body.get() };
+        for part in &mut body.parts {
+            *part.result.get_mut() = -i64::from(libc::ECANCELED);
+        }
+        // SAFETY: they outlive the request.
+        unsafe { &*slot.completions }.push(self);
+    }
+
+    /// Whether it leads a shared call.
+    pub fn leads(self) -> bool {
+        self.slot().leads.load(Ordering::Acquire)
     }
 
     fn submitted(self) {
@@ -297,6 +313,9 @@ impl SlotRef {
     /// Looks at the results of a request that this thread took from the ready list.
     pub fn settle(self, file: Option<&File>) -> Next {
         let slot = self.slot();
+        if self.leads() {
+            return Next::Shared(self.share_out(file));
+        }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
         let mut result = Ok(());
@@ -330,6 +349,8 @@ impl SlotRef {
             offset: body.offset,
             length: body.length,
             through: body.through,
+            grows: body.grows,
+            ticket: body.ticket,
             result,
         })
     }
@@ -365,126 +386,6 @@ impl SlotRef {
     /// Whether its callback runs or has run.
     pub fn is_delivered(self) -> bool {
         self.slot().delivered.load(Ordering::Acquire)
-    }
-}
-
-impl Part {
-    /// Takes note of the last call's result, once; whether the part has to be read on.
-    fn settle(&mut self, kind: Kind) -> std::result::Result<bool, Errno> {
-        let left = self.length - self.progress;
-        let got = std::mem::take(self.result.get_mut());
-        match kind {
-            _ if got < 0 => Err(Errno::new(-got as i32, libc::EIO)),
-            Kind::Read if got <= left => {
-                self.progress += got;
-                // Zero bytes say that this is the end. Anything else short only says that it may be.
-                let unfinished = got > 0 && got < left;
-                if unfinished {
-                    // The mark by which `read_on` finds it.
-                    *self.result.get_mut() = got;
-                }
-                Ok(unfinished)
-            }
-            Kind::Flush | Kind::Discard => Ok(false),
-            Kind::Write if got == self.length => Ok(false),
-            Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
-        }
-    }
-
-    /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
-    /// host to see in the callback.
-    fn send(&self, body: &Body, file: &File) {
-        // Between this store and the completion nobody else writes it: a stale result must not
-        // outlive the call.
-        self.result.store(0, Ordering::Relaxed);
-        let start = self.offset - body.offset + self.progress;
-        let length = self.length - self.progress;
-        let narrowed: Vec<iovec>;
-        let iov: &[iovec] = match body.kind {
-            Kind::Flush | Kind::Discard => &[],
-            _ if start == 0 && length == body.length => &body.iov,
-            _ => {
-                narrowed = narrow(&body.iov, start, length).collect();
-                &narrowed
-            }
-        };
-        let offset = self.offset + self.progress;
-        let op = match body.kind {
-            Kind::Read => Op::Read { iov, offset },
-            Kind::Write => Op::Write {
-                iov,
-                offset,
-                through: body.through,
-            },
-            Kind::Flush => Op::Flush,
-            Kind::Discard => Op::Discard { offset, length },
-        };
-        let cookie: *const Part = self;
-        // SAFETY: the part stays where it is until its request is ready; the buffers are the host's
-        // promise to `Buffers::new`.
-        let submitted = unsafe { file.submit::<Part>(op, cookie.cast_mut().cast()) };
-        if let Err(errno) = submitted {
-            // SAFETY: a refused call has no other completion.
-            unsafe { <Part as Completion>::complete(cookie.cast_mut().cast(), Err(errno)) };
-        }
-    }
-}
-
-/// Cuts a request into parts that libgfapi takes.
-fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
-    let most = match body.kind {
-        Kind::Flush => {
-            body.parts.push(part(0, 0));
-            return;
-        }
-        Kind::Discard => DISCARD * (body.length / (DISCARD * MOST_DISCARDS) + 1),
-        Kind::Read | Kind::Write => MAX_TRANSFER,
-    };
-    let mut done = 0;
-    while done < body.length {
-        let mut length = most.min(body.length - done);
-        if body.iov.len() > MAX_IOV {
-            let room: i64 = narrow(&body.iov, done, length)
-                .take(MAX_IOV)
-                .map(|element| element.iov_len as i64)
-                .sum();
-            if room < length {
-                // Non-empty elements: room is at least MAX_IOV bytes, so a cut remains.
-                length = room / CUT * CUT;
-            }
-        }
-        body.parts.push(part(body.offset + done, length));
-        done += length;
-    }
-}
-
-/// The elements that make up `length` bytes from byte `start` on.
-fn narrow(iov: &[iovec], start: i64, length: i64) -> impl Iterator<Item = iovec> {
-    let (mut skip, mut left) = (start as usize, length as usize);
-    iov.iter().filter_map(move |element| {
-        let before = skip.min(element.iov_len);
-        skip -= before;
-        let take = (element.iov_len - before).min(left);
-        left -= take;
-        (take > 0).then(|| iovec {
-            iov_base: element.iov_base.cast::<u8>().wrapping_add(before).cast(),
-            iov_len: take,
-        })
-    })
-}
-
-fn zero_fill(iov: &[iovec], start: i64, length: i64) {
-    if length == 0 {
-        return;
-    }
-    for element in narrow(iov, start, length) {
-        // SAFETY: within the host's buffer, which is the driver's until the callback.
-        unsafe {
-            element
-                .iov_base
-                .cast::<u8>()
-                .write_bytes(0, element.iov_len)
-        };
     }
 }
 

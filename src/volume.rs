@@ -1,65 +1,106 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! A connected volume, shared by the images on it, and retired in the background.
+//! A connected volume: shared by the images on it, kept warm for a while after the last of them,
+//! and retired in the background.
 //!
 //! ```text
-//!  acquire ──> connecting (helper thread) ──> connected ──> last image lets go ──> retiring ──> gone
-//!                 │  openers wait, each until its own deadline             (own thread, up to 10 s)
-//!                 └─> failed: told to those who wait; the next opener tries again
+//!  acquire ─> connecting ──────> connected ─────────> warm ─────────────> retiring ─> gone
+//!             helper thread;     by one image         after the last      own thread,
+//!             openers wait,      or more              image; an opener    up to 10 s
+//!             each until its                          takes it back
+//!             own deadline
+//!               └─> failed: told to those who wait; the next opener tries again
 //! ```
 
+mod connect;
+mod retire;
+mod warm;
+
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{ConnectSpec, Connection, spawn_quietly};
-use crate::report::{self, Level};
+use crate::gfapi::{ConnectSpec, Connection};
+use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Every connection that an image uses or an opener waits for. Weak: the images own them.
+/// Every connection that is used, warm, or waited for. Weak: the images, the warm list and the
+/// connecting thread own them.
 static VOLUMES: Mutex<Option<HashMap<ConnectSpec, Weak<Volume>>>> = Mutex::new(None);
 
 /// A volume that somebody connects to or is connected to.
 struct Volume {
     spec: ConnectSpec,
     /// Set once, by the thread that connects.
-    outcome: OnceLock<std::result::Result<Connection, Errno>>,
+    outcome: OnceCell<std::result::Result<Connection, Errno>>,
     lock: Mutex<()>,
     settled: Condvar,
 }
 
-/// A volume that is connected.
-#[derive(Clone)]
-pub struct Connected(Arc<Volume>);
+/// A volume that is connected, held for one image. Dropping it lets go, and keeps the connection
+/// warm for the next image.
+pub struct Connected {
+    volume: Arc<Volume>,
+    /// It was connected before this image came: what it leads to may be gone by now.
+    reused: bool,
+    keep: Duration,
+}
 
 impl Connected {
     /// The connection.
     pub fn connection(&self) -> &Connection {
-        match self.0.outcome.get() {
+        match self.volume.outcome.get() {
             Some(Ok(connection)) => connection,
             _ => unreachable!("Connected is made of a volume that is connected"),
         }
     }
+
+    /// Whether it was made for an earlier image.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Lets go of a connection that proved useless, so that the next opener makes a new one.
+    pub fn forget(mut self) {
+        self.keep = Duration::ZERO;
+        let mut volumes = VOLUMES.lock();
+        if let Some(volumes) = volumes.as_mut() {
+            volumes.retain(|_, weak| !std::ptr::eq(weak.as_ptr(), &*self.volume));
+        }
+    }
 }
 
-/// The connection that `spec` describes: the one that another image has, or a new one. Waits at
-/// most `deadline` for a new one.
-pub fn acquire(spec: &ConnectSpec, deadline: Duration) -> Result<Connected> {
+impl Drop for Connected {
+    fn drop(&mut self) {
+        warm::keep(&self.volume, self.keep);
+    }
+}
+
+/// The connection that `spec` describes: the one that another image has or had, or a new one. Waits
+/// at most `timeout` for a new one. It is kept for `keep` after its last image.
+pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<Connected> {
+    let deadline = Instant::now() + timeout;
     let (volume, is_new) = find(spec);
+    let reused = volume.outcome.get().is_some();
     if is_new {
-        volume.connect()?;
+        connect::start(&volume, deadline)?;
     }
     match volume.wait(deadline) {
-        Some(Ok(_)) => Ok(Connected(volume)),
+        Some(Ok(_)) => Ok(Connected {
+            volume,
+            reused,
+            keep,
+        }),
         Some(Err(errno)) => Err(explain(spec, *errno)),
         None => Err(Error::new(
             Stage::Connect,
             libc::ETIMEDOUT,
             format!(
-                "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); check that the address is \
-                 right and that no firewall drops packets, or raise connect-timeout",
+                "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); \
+                 check that the address is right and that no firewall drops packets, or raise \
+                 connect-timeout",
                 name(spec),
                 servers(spec),
-                deadline.as_secs()
+                timeout.as_secs()
             ),
         )),
     }
@@ -74,7 +115,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
         _ => {
             let volume = Arc::new(Volume {
                 spec: spec.clone(),
-                outcome: OnceLock::new(),
+                outcome: OnceCell::new(),
                 lock: Mutex::new(()),
                 settled: Condvar::new(),
             });
@@ -86,40 +127,6 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
 }
 
 impl Volume {
-    /// Starts the thread that connects. It holds no reference that counts: when every opener has
-    /// given up, what it gets is nobody's.
-    fn connect(self: &Arc<Volume>) -> Result<()> {
-        let attempt = Attempt(Arc::downgrade(self));
-        let spec = self.spec.clone();
-        let spawned = spawn_quietly("blkg-connect", move || {
-            let attempt = attempt;
-            match Connection::connect(&spec) {
-                Ok(connection) => match attempt.0.upgrade() {
-                    // Should they give up just now, the drop of the volume retires it.
-                    Some(volume) => volume.settle(Ok(connection)),
-                    None => connection.dispose(),
-                },
-                Err((errno, leftover)) => {
-                    // The openers hear of it first; disposal takes seconds.
-                    attempt.fail(errno);
-                    if let Some(leftover) = leftover {
-                        leftover.dispose();
-                    }
-                }
-            }
-        });
-        spawned.map_err(|why| {
-            Error::new(
-                Stage::Connect,
-                why.raw_os_error().unwrap_or(libc::EAGAIN),
-                format!(
-                    "cannot start a thread to connect to volume '{}': {why}",
-                    name(&self.spec)
-                ),
-            )
-        })
-    }
-
     fn settle(&self, outcome: std::result::Result<Connection, Errno>) {
         // Under the lock, so that no waiter falls asleep between its look and this.
         let guard = self.lock.lock();
@@ -130,12 +137,11 @@ impl Volume {
     }
 
     /// `None` when nothing has come of it by then.
-    fn wait(&self, deadline: Duration) -> Option<&std::result::Result<Connection, Errno>> {
-        let end = Instant::now() + deadline;
+    fn wait(&self, deadline: Instant) -> Option<&std::result::Result<Connection, Errno>> {
         let mut guard = self.lock.lock();
-        while self.outcome.get().is_none() && !self.settled.wait_until(&mut guard, end).timed_out()
-        {
-        }
+        while self.outcome.get().is_none()
+            && !self.settled.wait_until(&mut guard, deadline).timed_out()
+        {}
         self.outcome.get()
     }
 }
@@ -143,42 +149,8 @@ impl Volume {
 impl Drop for Volume {
     fn drop(&mut self) {
         if let Some(Ok(connection)) = self.outcome.take() {
-            retire(connection);
+            retire::retire(connection);
         }
-    }
-}
-
-/// What the connecting thread holds. Dropped without an outcome (the thread could not start, or has
-/// panicked), it fails the volume, so that nobody waits in vain.
-struct Attempt(Weak<Volume>);
-
-impl Attempt {
-    fn fail(&self, errno: Errno) {
-        if let Some(volume) = self.0.upgrade() {
-            volume.settle(Err(errno));
-        }
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.fail(Errno::new(libc::EIO, libc::EIO));
-    }
-}
-
-/// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of
-/// the process.
-fn retire(connection: Connection) {
-    let spawned = spawn_quietly("blkg-retire", move || connection.dispose());
-    if let Err(why) = spawned {
-        // The connection was dropped with the closure: its threads and sockets stay until exit.
-        // Waiting 10 seconds here instead could hang the host's main loop.
-        report::report(
-            Level::Warning,
-            &format!(
-                "no thread to end a connection with ({why}); it stays open until the process ends"
-            ),
-        );
     }
 }
 

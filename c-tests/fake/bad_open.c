@@ -6,7 +6,7 @@ static const struct BlkDriver *drv;
 static struct BlkState bs;
 static struct BlkError error;
 static _Alignas(16) char memory[64];
-static struct BlkOption good[] = {{"filename", NULL}, {NULL, NULL}};
+static struct BlkOption good[] = {{"filename", NULL}, {"keep-connection", "0"}, {NULL, NULL}};
 
 static void fresh(void)
 {

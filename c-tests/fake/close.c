@@ -33,7 +33,7 @@ static void submit(struct io *some, struct img *image)
 
     for (i = 0; i < REQUESTS; i++) {
         some[i].then = NULL;
-        io_pwrite(&some[i], image, data, sizeof(data), (int64_t)i * 4096);
+        io_pwrite(&some[i], image, data, sizeof(data), (int64_t)i * 8192);
     }
 }
 
@@ -96,7 +96,7 @@ static void its_own_image(int mode, const char *name)
     fake.set_mode(mode, 2000);
     for (i = 0; i < REQUESTS; i++) {
         io[i].then = i == 3 ? close_it : NULL;
-        io_pwrite(&io[i], &img, data, sizeof(data), (int64_t)i * 4096);
+        io_pwrite(&io[i], &img, data, sizeof(data), (int64_t)i * 8192);
     }
     to_close = &img;
     is(io_wait(&io[3]), 0, "%s: a callback closes its own image", name);
@@ -156,7 +156,7 @@ static int reopened, written_anew;
 
 static void reopen(struct io *self)
 {
-    struct BlkOption options[] = {{"filename", "gluster://fake/vol/close-2"}, {NULL, NULL}};
+    struct BlkOption options[] = {{"filename", "gluster://fake/vol/close-2"}, {"keep-connection", "0"}, {NULL, NULL}};
     struct img *image = self->img;
 
     self->then = NULL;

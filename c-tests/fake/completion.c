@@ -5,6 +5,9 @@
 
 enum { REQUESTS = 64, BYTES = 8192 };
 
+/* Not adjacent: such requests are sent one by one, and all at once. */
+#define OFFSET(i) ((int64_t)(i) * 2 * BYTES)
+
 static struct img img;
 static unsigned char *data[REQUESTS];
 static struct io io[REQUESTS];
@@ -50,7 +53,7 @@ static void fill(unsigned seed)
     int i;
 
     for (i = 0; i < REQUESTS; i++)
-        pattern_fill(data[i], BYTES, seed, i * BYTES);
+        pattern_fill(data[i], BYTES, seed, OFFSET(i));
 }
 
 static bool filled(unsigned seed)
@@ -58,7 +61,7 @@ static bool filled(unsigned seed)
     int i;
 
     for (i = 0; i < REQUESTS; i++)
-        if (!pattern_check(data[i], BYTES, seed, i * BYTES))
+        if (!pattern_check(data[i], BYTES, seed, OFFSET(i)))
             return false;
     return true;
 }
@@ -87,22 +90,22 @@ static void go(const char *name, bool held, unsigned seed)
 
     fill(seed);
     for (i = 0; i < REQUESTS; i++)
-        accepted += io_pwrite(&io[i], &img, data[i], BYTES, (int64_t)i * BYTES);
+        accepted += io_pwrite(&io[i], &img, data[i], BYTES, OFFSET(i));
     is(accepted, REQUESTS, "%s: writes are accepted", name);
     ok(all_done(held), "%s: writes", name);
     forget();
     for (i = 0; i < REQUESTS; i++)
-        io_pread(&io[i], &img, data[i], BYTES, (int64_t)i * BYTES);
+        io_pread(&io[i], &img, data[i], BYTES, OFFSET(i));
     ok(all_done(held) && filled(seed), "%s: reads give what was written", name);
     for (i = 0; i < REQUESTS; i++)
         io_flush(&io[i], &img);
     ok(all_done(held), "%s: flushes", name);
     for (i = 0; i < REQUESTS; i++)
-        io_discard(&io[i], &img, BYTES, (int64_t)i * BYTES);
+        io_discard(&io[i], &img, BYTES, OFFSET(i));
     ok(all_done(held), "%s: discards", name);
     fake.set_mode(FAKE_THREAD, 0);
     forget();
-    ok(pread_sync(&img, data[0], BYTES, 5 * BYTES) == 0 && all_bytes(data[0], BYTES, 0),
+    ok(pread_sync(&img, data[0], BYTES, OFFSET(5)) == 0 && all_bytes(data[0], BYTES, 0),
        "%s: what was discarded reads as zero", name);
 }
 
@@ -114,7 +117,7 @@ int main(void)
     fake_begin("callbacks run once, on the polling thread, however libgfapi completes");
     for (i = 0; i < REQUESTS; i++)
         data[i] = t_alloc(BYTES);
-    fake_open(&img, "completion", REQUESTS * BYTES);
+    fake_open(&img, "completion", OFFSET(REQUESTS));
     for (way = 0; way < T_COUNT(ways); way++) {
         fake.set_mode(ways[way].mode, ways[way].delay_us);
         fake.set_order(ways[way].order, way);

@@ -109,7 +109,7 @@ static void no_pipe(void)
 
 static void a_failure_with_bs_null_error(void)
 {
-    struct BlkOption options[] = {{"filename", "gluster://fake/vol/none"}, {NULL, NULL}};
+    struct BlkOption options[] = {{"filename", "gluster://fake/vol/none"}, {"keep-connection", "0"}, {NULL, NULL}};
     struct BlkState bs = {0};
 
     bs.struct_size = sizeof(bs);

@@ -14,6 +14,7 @@ static const struct wanted always[] = {
     {"*-open-behind", "pass-through", "true"},
     {"*-quick-read", "max-file-size", "0"},
     {"*-client-*", "event-threads", "1"},
+    {"*-disperse-*", "parallel-writes", "off"},
     {"vol", "log-level", "ERROR"},
 };
 static const struct wanted cached = {"*-write-behind", "resync-failed-syncs-after-fsync", "on"};

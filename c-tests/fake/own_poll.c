@@ -5,7 +5,8 @@
 
 #include "on_fake.h"
 
-enum { REQUESTS = 300 };
+/* As many as are sent at once. */
+enum { REQUESTS = 60 };
 
 static struct img img;
 static struct io io[REQUESTS];
@@ -36,7 +37,7 @@ static void submit(int count)
 
     memset(io, 0, sizeof(io));
     for (i = 0; i < count; i++)
-        io_pwrite(&io[i], &img, data, sizeof(data), i * 512);
+        io_pwrite(&io[i], &img, data, sizeof(data), i * 1024);
 }
 
 static void dispatch_until(int count)

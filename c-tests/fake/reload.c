@@ -86,7 +86,7 @@ static void with_an_image_open(void)
 
 static void between_release_and_init(void)
 {
-    struct BlkOption options[] = {{"filename", "gluster://fake/vol/reload"}, {NULL, NULL}};
+    struct BlkOption options[] = {{"filename", "gluster://fake/vol/reload"}, {"keep-connection", "0"}, {NULL, NULL}};
     struct BlkError error = {0};
     struct BlkState bs = {0};
     char memory[64] = {0};

@@ -148,17 +148,21 @@ static void discard_in_parts(int64_t offset, int64_t length, uint64_t most, cons
 {
     int64_t end = offset + length, size = img.drv->getlength(&img.bs);
     struct fake_trace part;
-    uint64_t i;
+    uint64_t i, parts = 0;
 
     fake.set_trace(256);
     is(discard_sync(&img, length, offset), 0, "a discard of %s", what);
     for (i = 0; fake.trace_get(i, &part) == 0; i++) {
+        /* Asking for the length ends with a look at the first byte. */
+        if (part.op == FAKE_PREAD && part.length == 1)
+            continue;
+        parts++;
         if (part.op != FAKE_DISCARD_ASYNC || part.offset != (uint64_t)offset)
             fail("part %d at %llu of %llu bytes", (int)i, (unsigned long long)part.offset,
                  (unsigned long long)part.length);
         offset += (int64_t)part.length;
     }
-    ok(i > 1 && i <= most, "... in %d parts, at most %d", (int)i, (int)most);
+    ok(parts > 1 && parts <= most, "... in %d parts, at most %d", (int)parts, (int)most);
     is(offset, end < size ? end : size, "... that make up the whole, up to the end of the image");
     is(img.drv->getlength(&img.bs), size, "... which does not grow");
     fake.set_trace(0);

@@ -7,7 +7,7 @@ static char data[512];
 
 static void open_twice(void)
 {
-    struct BlkOption options[] = {{"filename", "gluster://fake/vol/twice"}, {NULL, NULL}};
+    struct BlkOption options[] = {{"filename", "gluster://fake/vol/twice"}, {"keep-connection", "0"}, {NULL, NULL}};
     unsigned watched = t_watched();
     uint64_t opens = fake_calls(FAKE_OPEN);
     char before[64];
@@ -83,7 +83,7 @@ static void too_often(BlkFdHandler on_readable, void *arg)
 
 static void open_after_close(void)
 {
-    struct BlkOption options[] = {{"filename", "gluster://fake/vol/twice"}, {NULL, NULL}};
+    struct BlkOption options[] = {{"filename", "gluster://fake/vol/twice"}, {"keep-connection", "0"}, {NULL, NULL}};
 
     is(img.drv->open(&img.bs, options, BLK_O_RDWR, &img.error), 0, "the same BlkState is opened again");
     img.is_open = true;

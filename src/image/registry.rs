@@ -69,15 +69,25 @@ pub fn count() -> usize {
 
 /// Waits for the request that a packed handle names and calls its callback.
 pub fn cancel(packed: u64) {
-    let place = (packed >> (Handle::INDEX_BITS + Handle::GENERATION_BITS)) as usize;
-    let Some(index) = ((packed & ((1 << Handle::INDEX_BITS) - 1)) as u32).checked_sub(1) else {
-        return;
-    };
-    let generation = (packed >> Handle::INDEX_BITS) as u32 & ((1 << Handle::GENERATION_BITS) - 1);
-    let image = IMAGES.read().places.get(place).cloned().flatten();
-    if let Some(image) = image {
-        image.cancel(Handle { index, generation });
+    if let Some((image, handle)) = find(packed) {
+        image.cancel(handle);
     }
+}
+
+/// Asks for the request that a packed handle names to end early.
+pub fn cancel_async(packed: u64) {
+    if let Some((image, handle)) = find(packed) {
+        image.cancel_async(handle);
+    }
+}
+
+/// The image of a packed handle, and the request in it; either may be over.
+fn find(packed: u64) -> Option<(Arc<Image>, Handle)> {
+    let place = (packed >> (Handle::INDEX_BITS + Handle::GENERATION_BITS)) as usize;
+    let index = ((packed & ((1 << Handle::INDEX_BITS) - 1)) as u32).checked_sub(1)?;
+    let generation = (packed >> Handle::INDEX_BITS) as u32 & ((1 << Handle::GENERATION_BITS) - 1);
+    let image = IMAGES.read().places.get(place)?.clone()?;
+    Some((image, Handle { index, generation }))
 }
 
 /// Gives an image a number and keeps it until `remove`.

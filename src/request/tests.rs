@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How requests are cut, that the pieces are the whole, and that handles go stale.
 
+use super::part::*;
 use super::*;
 use proptest::prelude::*;
 
@@ -26,19 +27,20 @@ fn body(kind: Kind, offset: i64, length: i64, iov: Vec<iovec>) -> Body {
         offset,
         length,
         through: false,
+        grows: false,
         iov,
         parts: Vec::new(),
         callback: None,
+        ticket: Ticket::Free,
+        members: Vec::new(),
+        shared: None,
+        shared_iov: Vec::new(),
     }
 }
 
 fn parts(mut body: Body) -> Vec<(i64, i64)> {
-    cut(&mut body, |offset, length| Part {
-        slot: std::ptr::null(),
-        offset,
-        length,
-        progress: 0,
-        result: AtomicI64::new(0),
+    cut(&mut body, |offset, length| {
+        Part::new(std::ptr::null(), offset, length)
     });
     body.parts
         .iter()
@@ -113,6 +115,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         length: 0,
         buffers: Buffers::NONE,
         through: false,
+        grows: false,
         // SAFETY: called with a live AtomicU32, on this thread.
         callback: unsafe { Callback::new(count, (&raw const calls).cast_mut().cast()) },
     };
@@ -123,6 +126,8 @@ fn a_handle_goes_stale_when_its_request_ends() {
         offset: 0,
         length: 0,
         through: false,
+        grows: false,
+        ticket: Ticket::Free,
         result: Ok(()),
     };
     request.deliver(&outcome);

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The length of an open image, asked for and changed. These calls wait for the bricks.
+
+use super::*;
+use crate::gfapi::Stat;
+use parking_lot::RwLockReadGuard;
+
+/// What is known of an image's length, and which writes in flight may change it.
+///
+/// GlusterFS 10.3's shard translator takes an fstat as the reason to ask the bricks for the size with
+/// the next request. When a write grows the image meanwhile, the answer lacks that write, and stays:
+/// reads find the end too early, and the next growth is counted twice. So the bricks are asked only
+/// while no such write is in flight.
+pub(super) struct Length {
+    /// The image is at least this long, as far as this driver has seen.
+    known: AtomicI64,
+    allocated: AtomicI64,
+    /// Accepted writes that end past `known` and have not been delivered.
+    growing: AtomicUsize,
+    /// Such a write begins under the read lock; the bricks are asked under the write lock.
+    gate: RwLock<()>,
+}
+
+impl Length {
+    /// Of an image that was just opened.
+    pub(super) fn new(stat: &Stat) -> Length {
+        Length {
+            known: AtomicI64::new(stat.size),
+            allocated: AtomicI64::new(stat.allocated),
+            growing: AtomicUsize::new(0),
+            gate: RwLock::new(()),
+        }
+    }
+
+    /// As far as this driver has seen.
+    pub(super) fn known(&self) -> i64 {
+        self.known.load(Ordering::SeqCst)
+    }
+
+    /// A write that ends at `end` begins: `None` when it does not grow the image; else it counts as
+    /// growth until `grown` or `not_grown`. The guard is for the time until it was submitted.
+    pub(super) fn grow(&self, end: i64) -> Option<RwLockReadGuard<'_, ()>> {
+        if end <= self.known() {
+            return None;
+        }
+        let guard = self.gate.read();
+        self.growing.fetch_add(1, Ordering::SeqCst);
+        Some(guard)
+    }
+
+    /// A write that began to grow the image ended there, or failed.
+    pub(super) fn grown(&self, end: Option<i64>) {
+        if let Some(end) = end {
+            self.known.fetch_max(end, Ordering::SeqCst);
+        }
+        self.growing.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Size and space as the bricks have them; while the image grows, as last seen.
+    pub(super) fn ask(&self, file: &File) -> gfapi::Result<(i64, i64)> {
+        let _none_begins = self.gate.write();
+        if self.growing.load(Ordering::SeqCst) == 0 {
+            let stat = file.stat_settled()?;
+            self.known.store(stat.size, Ordering::SeqCst);
+            self.allocated.store(stat.allocated, Ordering::SeqCst);
+        }
+        Ok((self.known(), self.allocated.load(Ordering::SeqCst)))
+    }
+}
+
+impl Image {
+    /// Length in bytes, all acknowledged writes included.
+    pub fn length(&self) -> Result<i64> {
+        Ok(self.ask_length()?.0)
+    }
+
+    /// Bytes occupied.
+    pub fn allocated(&self) -> Result<i64> {
+        Ok(self.ask_length()?.1)
+    }
+
+    fn ask_length(&self) -> Result<(i64, i64)> {
+        self.with_backing(|backing| {
+            let asked = self.length.ask(&backing.file);
+            asked.map_err(|errno| self.failed("asking for the size", errno))
+        })
+    }
+
+    /// Ends a discard with the image: past the end there is nothing to give back, but a sharded volume
+    /// would grow the image.
+    pub(super) fn clip(&self, file: &File, ask: &mut Ask<'_>) {
+        let end = ask.offset + ask.length;
+        let mut length = self.length.known();
+        if end > length {
+            // A failure will show in the discard itself.
+            if let Ok((size, _)) = self.length.ask(file) {
+                length = size;
+            }
+            ask.length = (end.min(length) - ask.offset).max(0);
+        }
+    }
+
+    /// Sets the length in bytes.
+    pub fn truncate(&self, length: i64) -> Result<()> {
+        if length < 0 {
+            return Err(self.error(libc::EINVAL, &format!("cannot be {length} bytes long")));
+        }
+        if !self.read_write {
+            return Err(self.error(
+                libc::EBADF,
+                "is open read-only; changing its length needs BLK_O_RDWR",
+            ));
+        }
+        if length > MAX_END {
+            return Err(self.error(
+                libc::EFBIG,
+                &format!("cannot be {length} bytes long; the most is 4 PiB"),
+            ));
+        }
+        self.with_backing(|backing| {
+            self.set_length(backing, length).map_err(|errno| {
+                self.failed(&format!("setting the length to {length} bytes"), errno)
+            })
+        })?;
+        self.proved.fetch_max(length, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// GlusterFS 10.3 empties the last shard that stays when a sharded image is cut where that shard
+    /// ends. So it is cut one byte shorter, and its last byte written again; unless its length is odd,
+    /// where no shard ends, but one may end a byte before.
+    fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
+        let (size, _) = self.length.ask(&backing.file)?;
+        if length == 0 || length % 2 == 1 || length >= size {
+            backing.file.truncate(length)?;
+        } else {
+            self.shrink(backing, length)?;
+        }
+        // The translators' idea of the size must be right before the next growth.
+        self.length.known.store(length, Ordering::SeqCst);
+        self.length.ask(&backing.file).map(drop)
+    }
+
+    fn shrink(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
+        // A file of its own: for the seek, and since O_DIRECT cannot write one byte.
+        let file = File::open(
+            backing.volume.connection(),
+            self.location.path(),
+            libc::O_RDWR,
+        )?;
+        if file.can_seek() {
+            return backing.file.truncate(length);
+        }
+        let last = file.read_byte(length - 1)?;
+        backing.file.truncate(length - 1)?;
+        file.write_byte(length - 1, last)?;
+        file.close()
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Opening and creating images.
+
+use super::*;
+use crate::options::{CreateOptions, OpenOptions};
+use crate::volume;
+
+impl Image {
+    /// Opens an image and starts polling for its completions.
+    pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
+        let location = options.location;
+        warn_about_rdma(&location);
+        let mut flags = if options.read_write {
+            libc::O_RDWR
+        } else {
+            libc::O_RDONLY
+        };
+        if options.no_cache {
+            flags |= libc::O_DIRECT;
+        }
+        let (volume, file) = on_volume("open", &location, |connection| {
+            File::open(connection, location.path(), flags)
+        })?;
+        let (stat, completions) = Self::set_up(&file, &location)?;
+        let fd = completions.fd();
+        let image = registry::insert(|id| Image {
+            id,
+            location,
+            read_write: options.read_write,
+            poll_loop,
+            phase: RwLock::new(Phase::Open(Backing { file, volume })),
+            requests: Slab::new(completions, id.serial()),
+            queue: Mutex::new(Queue::new()),
+            outstanding: AtomicUsize::new(0),
+            length: Length::new(&stat),
+            proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
+            failing: AtomicBool::new(false),
+        })?;
+        if let Err(errno) = image.poll_loop.watch(fd, image.id) {
+            let why = Error::new(
+                Stage::Open,
+                errno.get(),
+                format!(
+                    "the host could not poll the completion fd of image {}: {errno}",
+                    image.location
+                ),
+            );
+            image.release();
+            return Err(why);
+        }
+        Ok(image.id)
+    }
+
+    fn set_up(
+        file: &File,
+        location: &ImageLocation,
+    ) -> Result<(gfapi::Stat, Completions<SlotRef>)> {
+        let stat = file
+            .stat_settled()
+            .map_err(|errno| cannot("look at", location, errno))?;
+        if stat.kind == libc::S_IFDIR {
+            return Err(cannot(
+                "open",
+                location,
+                Errno::new(libc::EISDIR, libc::EIO),
+            ));
+        }
+        let completions = Completions::new().map_err(|why| {
+            Error::new(
+                Stage::Open,
+                why.raw_os_error().unwrap_or(libc::EMFILE),
+                format!("cannot make a pipe for image {location}: {why}"),
+            )
+        })?;
+        Ok((stat, completions))
+    }
+
+    /// Makes an image of the given size.
+    pub fn create(options: &CreateOptions) -> Result<()> {
+        let location = &options.location;
+        warn_about_rdma(location);
+        // No O_TRUNC: on a sharded volume it empties the first shard only.
+        let flags = libc::O_WRONLY | libc::O_CREAT;
+        let (volume, (file, is_new)) =
+            on_volume("create", location, |connection| {
+                match File::create(connection, location.path(), flags | libc::O_EXCL) {
+                    Err(errno) if errno.get() == libc::EEXIST => {
+                        let file = File::create(connection, location.path(), flags)?;
+                        Ok((file, false))
+                    }
+                    created => created.map(|file| (file, true)),
+                }
+            })?;
+        let emptied = if is_new { Ok(()) } else { file.truncate(0) };
+        let sized = emptied.and_then(|()| file.truncate(options.size));
+        let closed = file.close();
+        let done = sized.and(closed);
+        if done.is_err() && is_new {
+            // Best effort: the error to tell is the first.
+            let _ = volume.connection().unlink(location.path());
+        }
+        done.map_err(|errno| cannot("create", location, errno))
+    }
+}
+
+/// Does the first thing with an image on its volume. A connection that an earlier image left behind
+/// may lead nowhere by now; then a new one is made.
+fn on_volume<T>(
+    verb: &str,
+    location: &ImageLocation,
+    body: impl Fn(&Connection) -> gfapi::Result<T>,
+) -> Result<(Connected, T)> {
+    loop {
+        let volume = volume::acquire(
+            &location.connect_spec(),
+            location.connect_timeout,
+            location.keep_connection,
+        )?;
+        match body(volume.connection()) {
+            Ok(done) => return Ok((volume, done)),
+            Err(errno) if volume.is_reused() && leads_nowhere(errno) => volume.forget(),
+            Err(errno) => return Err(cannot(verb, location, errno)),
+        }
+    }
+}
+
+fn leads_nowhere(errno: Errno) -> bool {
+    matches!(
+        errno.get(),
+        libc::ENOTCONN | libc::EBADFD | libc::ESTALE | libc::ENODEV
+    )
+}
+
+fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
+    let advice = match errno.get() {
+        libc::ENOENT => "; there is no such image, or no such directory, in the volume",
+        libc::EISDIR => "; it names a directory",
+        libc::EACCES | libc::EPERM => {
+            "; the process's user may not, see the image's owner and mode"
+        }
+        libc::EROFS => "; the volume is read-only",
+        libc::ENOTCONN => "; the volume's bricks are out of reach, see `gluster volume status`",
+        libc::EINVAL => {
+            "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"
+        }
+        libc::EFBIG => "; the size is beyond what the bricks' file system allows",
+        _ => "",
+    };
+    Error::new(
+        Stage::Open,
+        errno.get(),
+        format!("cannot {verb} image {location}: {errno}{advice}"),
+    )
+}
+
+fn warn_about_rdma(location: &ImageLocation) {
+    if location.wants_rdma() {
+        report::report(
+            Level::Warning,
+            &format!(
+                "image {location}: GlusterFS has no RDMA transport any more; connecting over TCP"
+            ),
+        );
+    }
+}

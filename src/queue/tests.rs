@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What is sent at once, what waits, and that order is kept where it matters.
+
+use super::*;
+use proptest::prelude::*;
+
+fn range(kind: Kind, offset: i64, length: i64) -> Range {
+    Range {
+        kind,
+        offset,
+        length,
+        mergeable: kind != Kind::Discard,
+    }
+}
+
+fn read(block: i64) -> Range {
+    range(Kind::Read, block * 4096, 4096)
+}
+
+#[test]
+fn requests_at_random_never_wait_below_the_window() {
+    let mut queue = Queue::new();
+    for at in 0..WINDOW as i64 {
+        assert_eq!(queue.admit(at, read(at * 7)), Some(Ticket::Single));
+    }
+    assert_eq!(queue.admit(99, read(9999)), None);
+    queue.over(Ticket::Single);
+    assert_eq!(queue.next(), Some((&[99][..], Ticket::Single)));
+    assert_eq!(queue.next(), None);
+}
+
+#[test]
+fn a_stream_beyond_its_window_goes_as_one_call() {
+    let mut queue = Queue::new();
+    assert_eq!(queue.admit(0, read(0)), Some(Ticket::Single));
+    for block in 1..=STREAM_WINDOW as i64 {
+        assert_eq!(queue.admit(block, read(block)), Some(Ticket::Stream));
+    }
+    for block in 5..32 {
+        assert_eq!(queue.admit(block, read(block)), None);
+    }
+    assert_eq!(queue.next(), None);
+    queue.over(Ticket::Stream);
+    let all: Vec<i64> = (5..32).collect();
+    assert_eq!(queue.next(), Some((&all[..], Ticket::Stream)));
+}
+
+#[test]
+fn a_call_of_several_is_bounded() {
+    let mut queue = Queue::new();
+    let long = 256 << 10;
+    let mut sent = 0;
+    for at in 0..20 {
+        sent += usize::from(
+            queue
+                .admit(at, range(Kind::Write, at * long, long))
+                .is_some(),
+        );
+    }
+    assert_eq!(sent, STREAM_WINDOW + 1);
+    queue.over(Ticket::Stream);
+    let (members, _) = queue.next().unwrap();
+    assert_eq!(members.len() as i64 * long, MOST_BYTES);
+}
+
+#[test]
+fn a_flush_never_waits() {
+    let mut queue = Queue::new();
+    for at in 0..200 {
+        queue.admit(at, read(at));
+    }
+    assert_eq!(
+        queue.admit(999, range(Kind::Flush, 0, 0)),
+        Some(Ticket::Free)
+    );
+}
+
+#[test]
+fn what_waits_can_be_withdrawn() {
+    let mut queue = Queue::new();
+    for at in 0..10 {
+        queue.admit(at, read(at));
+    }
+    assert!(queue.withdraw(7) && !queue.withdraw(7) && !queue.withdraw(0));
+    queue.over(Ticket::Stream);
+    assert_eq!(queue.next().unwrap().0, [5, 6]);
+}
+
+#[test]
+fn a_plug_holds_back_up_to_a_bound() {
+    let mut queue = Queue::new();
+    queue.plug();
+    queue.plug();
+    for at in 0..4 {
+        assert_eq!(queue.admit(at, read(at)), None);
+    }
+    queue.unplug();
+    assert_eq!(queue.next(), None);
+    queue.unplug();
+    assert_eq!(queue.next().unwrap().0, [0, 1, 2, 3]);
+    queue.plug();
+    for at in 0..MOST_PLUGGED as i64 {
+        assert_eq!(queue.next(), None);
+        queue.admit(100 + at, read(100 + at));
+    }
+    assert!(queue.next().is_some());
+}
+
+proptest! {
+    /// Random requests and completions: everything is sent once, in calls of adjacent requests, and
+    /// never before an earlier one that it conflicts with, unless that one was sent already.
+    #[test]
+    fn order_is_kept_where_it_matters(
+        steps in prop::collection::vec(
+            (0..3usize, 0..40i64, 1..6i64, any::<bool>()),
+            1..300,
+        ),
+    ) {
+        let mut queue = Queue::new();
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut sent: Vec<bool> = Vec::new();
+        let mut tickets = Vec::new();
+        let check = |sent: &[bool], ranges: &[Range], request: usize| {
+            let behind = (0..request).any(|at| !sent[at] && ranges[at].conflicts(&ranges[request]));
+            prop_assert!(!behind);
+            prop_assert!(!sent[request], "sent twice");
+            Ok(())
+        };
+        for (kind, block, blocks, complete) in steps {
+            let kind = [Kind::Read, Kind::Write, Kind::Discard][kind];
+            let range = range(kind, block * 512, blocks * 512);
+            let request = ranges.len();
+            ranges.push(range);
+            sent.push(false);
+            if let Some(ticket) = queue.admit(request, range) {
+                check(&sent, &ranges, request)?;
+                sent[request] = true;
+                tickets.push(ticket);
+            }
+            if complete && !tickets.is_empty() {
+                queue.over(tickets.swap_remove(block as usize % tickets.len()));
+                while let Some((members, ticket)) = queue.next() {
+                    let members = members.to_vec();
+                    for (at, &member) in members.iter().enumerate() {
+                        check(&sent, &ranges, member)?;
+                        sent[member] = true;
+                        if at > 0 {
+                            prop_assert!(ranges[member].continues(&ranges[members[at - 1]]));
+                        }
+                    }
+                    tickets.push(ticket);
+                }
+            }
+            let stream = tickets.iter().filter(|&&ticket| ticket == Ticket::Stream).count();
+            prop_assert!(tickets.len() <= WINDOW && stream <= STREAM_WINDOW);
+        }
+        while let Some(ticket) = tickets.pop() {
+            queue.over(ticket);
+            while let Some((members, ticket)) = queue.next() {
+                for &member in members {
+                    prop_assert!(!std::mem::replace(&mut sent[member], true));
+                }
+                tickets.push(ticket);
+            }
+        }
+        prop_assert!(sent.iter().all(|&sent| sent), "something waits for ever");
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Adjacent requests in one call to libgfapi.
+
+use super::{Kind, Part, SlotRef};
+use crate::gfapi::File;
+use crate::queue::Ticket;
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+
+thread_local! {
+    /// Room for the requests of a shared call while it is shared out.
+    static SCRATCH: Cell<Vec<SlotRef>> = const { Cell::new(Vec::new()) };
+}
+
+impl SlotRef {
+    /// Makes adjacent requests, in the order of their offsets, share one call. `self` is the first of
+    /// them, to be submitted for all.
+    pub fn lead(self, members: &[SlotRef]) {
+        let slot = self.slot();
+        // SAFETY: taken out of the queue by this thread: ours alone, and so are the members.
+        let body = unsafe { &mut *slot.body.get() };
+        let mut length = 0;
+        body.shared_iov.clear();
+        for &member in members {
+            if member == self {
+                body.shared_iov.extend_from_slice(&body.iov);
+                length += body.length;
+            } else {
+                // SAFETY: as above; another slot than `self`.
+                let other = unsafe { &*member.slot().body.get() };
+                body.shared_iov.extend_from_slice(&other.iov);
+                length += other.length;
+            }
+        }
+        body.members.clear();
+        body.members.extend_from_slice(members);
+        body.shared = Some(Part::new(slot, body.offset, length));
+        slot.leads.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives the requests of a shared call their results. What it could not do is submitted again,
+    /// for each of them alone; the others come before all that is ready. Their number.
+    pub(super) fn share_out(self, file: Option<&File>) -> usize {
+        let slot = self.slot();
+        slot.leads.store(false, Ordering::Relaxed);
+        // SAFETY: ready and taken by this thread: ours alone, and so are the members.
+        let body = unsafe { &mut *slot.body.get() };
+        let ticket = std::mem::replace(&mut body.ticket, Ticket::Free);
+        let (mut done, whole) = match body.shared.take() {
+            Some(mut part) => (*part.result.get_mut(), part.length),
+            None => (0, 0),
+        };
+        if body.kind == Kind::Write && done != whole {
+            // Which bytes a short write left out is not said.
+            done = 0;
+        }
+        // Not in the slot any more: once the others are out, this request may be delivered, and its
+        // slot begun anew, by another thread.
+        let mut members = SCRATCH.take();
+        std::mem::swap(&mut members, &mut body.members);
+        let mut end = 0;
+        let mut served = 0;
+        for (at, &member) in members.iter().enumerate() {
+            // SAFETY: as above. `body` is not used any more.
+            let body = unsafe { &mut *member.slot().body.get() };
+            if at + 1 == members.len() {
+                // The place in the window is free again when the last of them is delivered: what
+                // their callbacks submit until then can be merged.
+                body.ticket = ticket;
+            }
+            end += body.length;
+            if end <= done {
+                served = at + 1;
+                for part in &mut body.parts {
+                    *part.result.get_mut() = part.length;
+                }
+            }
+        }
+        // SAFETY: as above; nobody else touches a slot that was taken from the ready list.
+        let completions = unsafe { &*slot.completions };
+        let (whole, rest) = members.split_at(served);
+        completions.unpop(whole.iter().copied());
+        for &member in rest {
+            match file {
+                Some(file) => {
+                    // SAFETY: as above.
+                    let ticket = unsafe { (*member.slot().body.get()).ticket };
+                    member.submit(file, ticket);
+                }
+                None => completions.push(member),
+            }
+        }
+        members.clear();
+        SCRATCH.set(members);
+        served
+    }
+}

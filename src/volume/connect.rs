@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The thread that connects: libgfapi knows no deadline, so the openers keep theirs while it waits.
+
+use super::{Volume, name, retire};
+use crate::error::{Errno, Error, Result, Stage};
+use crate::gfapi::{Connection, spawn_quietly};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Starts it. It owns the volume until it has an outcome: openers that come later join this attempt
+/// instead of making another, however long a silent server keeps it; when all have given up, what it
+/// gets is retired.
+pub(super) fn start(volume: &Arc<Volume>, deadline: Instant) -> Result<()> {
+    let attempt = Attempt(volume.clone());
+    if !retire::wait_for_room(deadline) {
+        return Err(Error::new(
+            Stage::Connect,
+            libc::ETIMEDOUT,
+            format!(
+                "cannot connect to volume '{}' yet: too many earlier connections are still ending; \
+                 try again in some seconds",
+                name(&volume.spec)
+            ),
+        ));
+    }
+    let spawned = spawn_quietly("blkg-connect", move || {
+        let attempt = attempt;
+        match Connection::connect(&attempt.0.spec) {
+            Ok(connection) => attempt.0.settle(Ok(connection)),
+            Err((errno, leftover)) => {
+                // The openers hear of it first; disposal takes seconds.
+                attempt.0.settle(Err(errno));
+                drop(attempt);
+                if let Some(leftover) = leftover {
+                    retire::dispose(leftover);
+                }
+            }
+        }
+    });
+    spawned.map_err(|why| {
+        Error::new(
+            Stage::Connect,
+            why.raw_os_error().unwrap_or(libc::EAGAIN),
+            format!(
+                "cannot start a thread to connect to volume '{}': {why}",
+                name(&volume.spec)
+            ),
+        )
+    })
+}
+
+/// Dropped without an outcome (no thread, no room, or a panic), it fails the volume, so that nobody
+/// waits in vain.
+struct Attempt(Arc<Volume>);
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.0.outcome.get().is_none() {
+            self.0.settle(Err(Errno::new(libc::EIO, libc::EIO)));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The end of a connection: `glfs_fini` takes up to 10 seconds, so nobody waits for it.
+
+use crate::gfapi::{Connection, spawn_quietly};
+use crate::report::{self, Level};
+use parking_lot::{Condvar, Mutex};
+use std::time::Instant;
+
+/// As many connections may retire at once; more openers of new ones have to wait. Each holds a dozen
+/// threads and some MiB until it is gone.
+const MOST: usize = 8;
+
+static RETIRING: Mutex<usize> = Mutex::new(0);
+static ONE_LESS: Condvar = Condvar::new();
+
+/// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of
+/// the process.
+pub(super) fn retire(connection: Connection) {
+    if let Err(why) = spawn_quietly("blkg-retire", move || dispose(connection)) {
+        // The connection was dropped with the closure: its threads and sockets stay until exit.
+        // Waiting 10 seconds here instead could hang the host's main loop.
+        report::report(
+            Level::Warning,
+            &format!(
+                "no thread to end a connection with ({why}); it stays open until the process ends"
+            ),
+        );
+    }
+}
+
+/// Ends a connection on this thread, which must be one of our own.
+pub(super) fn dispose(connection: Connection) {
+    *RETIRING.lock() += 1;
+    connection.dispose();
+    *RETIRING.lock() -= 1;
+    ONE_LESS.notify_all();
+}
+
+/// Waits until another connection may be made; whether that came in time.
+pub(super) fn wait_for_room(deadline: Instant) -> bool {
+    let mut retiring = RETIRING.lock();
+    while *retiring >= MOST {
+        if ONE_LESS.wait_until(&mut retiring, deadline).timed_out() {
+            return *retiring < MOST;
+        }
+    }
+    true
+}
