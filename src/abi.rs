@@ -189,7 +189,8 @@ pub struct BlkDriver {
     /// gluster[+transport]://[server[:port]]/volume/path[?socket=...] · `write-cache` on|off,
     /// whether Gluster's write-behind may acknowledge writes from memory (default: off with
     /// BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1
-    /// to 3600, default 30.
+    /// to 3600, default 30 · `keep-connection` seconds, 0 to 3600, default 30, that the connection is
+    /// kept for the next image after this one, when it is the last.
     ///
     /// `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
     /// completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
@@ -288,10 +289,10 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Waits until this one request is done, then calls its callback, and no other's. Its result is
-    /// the request's own: what was sent to the bricks cannot be taken back. Does nothing for a
-    /// handle that is no longer valid, or from inside that request's own callback. Seed:
-    /// qemu_gluster_aio_cancel.
+    /// Waits until this one request is done, then calls its callback, and no other's. A request that
+    /// was not sent to the bricks yet ends with -ECANCELED at once; one that was sent cannot be taken
+    /// back, and its result is its own. Does nothing for a handle that is no longer valid, or from
+    /// inside that request's own callback. Seed: qemu_gluster_aio_cancel.
     pub aio_cancel: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
     /// 0: a new image may not read as zero, since a volume can sit on a block device. Seed:
@@ -337,8 +338,8 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Asks for a request to end early and returns at once; its callback comes as always. libgfapi
-    /// cannot abort, so today this only asks.
+    /// Asks for a request to end early and returns at once; its callback comes as always. One that was
+    /// not sent to the bricks yet ends with -ECANCELED; one that was sent goes on.
     pub aio_cancel_async: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
     /// Waits until no request of this image is in flight, calling their callbacks. 0 or -errno.
