@@ -291,12 +291,13 @@ impl Image {
         self.watch_health(outcome);
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
-        if self.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.requests.completions().changed();
-        }
-        request.deliver(outcome);
-        self.requests.end(request);
+        self.outstanding.fetch_sub(1, Ordering::SeqCst);
+        let callback = request.delivered();
         self.requests.completions().changed();
+        if let Some(callback) = callback {
+            callback.call(outcome);
+        }
+        self.requests.end(request);
     }
 
     fn watch_health(&self, outcome: &Outcome) {

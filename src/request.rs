@@ -80,8 +80,13 @@ impl Callback {
         Callback { function, opaque }
     }
 
-    fn call(self, ret: c_int) {
-        // SAFETY: the promise given to `new`; `Slot::deliver` runs once for each request.
+    /// Tells the host how its request ended.
+    pub fn call(self, outcome: &Outcome) {
+        let ret = match outcome.result {
+            Ok(()) => 0,
+            Err(errno) => errno.negated(),
+        };
+        // SAFETY: the promise given to `new`; `delivered` gives it once.
         unsafe { (self.function)(self.opaque, ret) }
     }
 }
@@ -169,7 +174,7 @@ pub enum Next {
     Resubmitted,
     /// It led a shared call; so many requests of that call were put before all others.
     Shared(usize),
-    /// It is over: report, then [`SlotRef::deliver`].
+    /// It is over: report, then [`SlotRef::delivered`].
     Ended(Outcome),
 }
 
@@ -368,19 +373,13 @@ impl SlotRef {
         self.submitted();
     }
 
-    /// Calls the callback of a request that ended. Afterwards the slot may be freed.
-    pub fn deliver(self, outcome: &Outcome) {
+    /// Marks a request that ended as delivered. Its callback, only given once, is to be called next;
+    /// then the slot may be freed.
+    pub fn delivered(self) -> Option<Callback> {
         let slot = self.slot();
         slot.delivered.store(true, Ordering::Release);
         // SAFETY: taken by this thread.
-        let callback = unsafe { (*slot.body.get()).callback.take() };
-        let ret = match outcome.result {
-            Ok(()) => 0,
-            Err(errno) => errno.negated(),
-        };
-        if let Some(callback) = callback {
-            callback.call(ret);
-        }
+        unsafe { (*slot.body.get()).callback.take() }
     }
 
     /// Whether its callback runs or has run.
