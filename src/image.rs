@@ -143,16 +143,16 @@ impl Image {
     /// Submits what waited for a place in the window.
     fn refill(&self, file: &File) {
         loop {
-            let (leader, ticket) = {
-                let mut queue = self.queue.lock();
-                let Some((members, ticket)) = queue.next() else {
-                    return;
-                };
-                if members.len() > 1 {
-                    members[0].lead(members);
-                }
-                (members[0], ticket)
+            let mut queue = self.queue.lock();
+            let Some((members, ticket)) = queue.next() else {
+                return;
             };
+            let leader = members[0];
+            if members.len() > 1 {
+                leader.lead(members);
+            }
+            // Under the lock: what left the queue holds nothing back any more, so that another
+            // thread's request could overtake one that it overlaps. No callback takes this lock.
             leader.submit(file, ticket);
         }
     }
