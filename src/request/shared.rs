@@ -50,8 +50,8 @@ impl SlotRef {
             Some(mut part) => (*part.result.get_mut(), part.length),
             None => (0, 0),
         };
-        if body.kind == Kind::Write && done != whole {
-            // Which bytes a short write left out is not said.
+        if done > whole || (body.kind == Kind::Write && done != whole) {
+            // Which bytes a short write left out is not said, and more than all is no answer.
             done = 0;
         }
         // Not in the slot any more: once the others are out, this request may be delivered, and its
