@@ -149,7 +149,7 @@ static void no_bytes(void)
 /* Parts of an O_DIRECT request begin and end at block boundaries, however the elements lie. */
 static void aligned_cuts(void)
 {
-    struct scattered it = scatter(ELEMENTS, 2047, true);
+    struct scattered it = scatter(ELEMENTS, 61, true);
     int64_t rest = 4096 - it.bytes % 4096;
     struct img direct;
     struct io io = {0};
