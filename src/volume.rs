@@ -82,7 +82,7 @@ pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<
     let (volume, is_new) = find(spec);
     let reused = volume.outcome.get().is_some();
     if is_new {
-        connect::start(&volume, deadline)?;
+        connect::start(&volume)?;
     }
     match volume.wait(deadline) {
         Some(Ok(_)) => Ok(Connected {
@@ -91,6 +91,15 @@ pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<
             keep,
         }),
         Some(Err(errno)) => Err(explain(spec, *errno)),
+        None if retire::is_full() => Err(Error::new(
+            Stage::Connect,
+            libc::ETIMEDOUT,
+            format!(
+                "cannot connect to volume '{}' yet: too many earlier connections are still ending; \
+                 try again in some seconds",
+                name(spec)
+            ),
+        )),
         None => Err(Error::new(
             Stage::Connect,
             libc::ETIMEDOUT,

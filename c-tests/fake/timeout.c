@@ -94,6 +94,41 @@ static void different_patience(void)
     ok(fake_disconnected(20), "no connection is left");
 }
 
+/* Only so many connections may be ending at once; an opener waits for its turn as long as it said. */
+static void while_many_end(void)
+{
+    enum { ENDING = 8 };
+    struct opener hasty = {0, "turn", "1", 0, 0}, patient = {0, "turn", "20", 0, 0};
+    struct BlkError error = {0};
+    int i;
+
+    error.struct_size = sizeof(error);
+    is(img_create(fake_uri("turn", "image"), NULL, &error), 0, "an image");
+    fake_quiet(0);
+    fake.set_fini_ms(3000);
+    for (i = 0; i < ENDING; i++) {
+        char volume[16];
+        struct img img;
+
+        /* A connection that finds no image, and ends. */
+        snprintf(volume, sizeof(volume), "ending-%d", i);
+        is(img_open(&img, fake_uri(volume, "none"), 0, NULL), -ENOENT, "a connection that ends at once");
+    }
+    while (fake_counted().finis_started - fake_counted().finis_done < ENDING)
+        usleep(1000);
+    pthread_create(&hasty.thread, NULL, open_and_close, &hasty);
+    usleep(100 * 1000);
+    pthread_create(&patient.thread, NULL, open_and_close, &patient);
+    pthread_join(hasty.thread, NULL);
+    is(hasty.ret, -ETIMEDOUT, "an opener without the patience for them");
+    ok(about(hasty.seconds, 1), "... waits as long as it said (%.2f s)", hasty.seconds);
+    pthread_join(patient.thread, NULL);
+    is(patient.ret, 0, "one with more patience connects");
+    ok(patient.seconds < 3 + 0.5 * t_time_factor(), "... as soon as one of them has ended (%.2f s)", patient.seconds);
+    fake.set_fini_ms(0);
+    ok(fake_disconnected(20), "no connection is left");
+}
+
 /* The answer comes just when the opener gives up: one of them has to end the connection. */
 static void at_the_last_moment(void)
 {
@@ -127,6 +162,7 @@ int main(void)
     no_answer();
     in_time();
     different_patience();
+    while_many_end();
     for (round = 0; round < 4; round++)
         at_the_last_moment();
     return fake_end();

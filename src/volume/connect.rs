@@ -5,26 +5,16 @@ use super::{Volume, name, retire};
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{Connection, spawn_quietly};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Starts it. It owns the volume until it has an outcome: openers that come later join this attempt
 /// instead of making another, however long a silent server keeps it; when all have given up, what it
 /// gets is retired.
-pub(super) fn start(volume: &Arc<Volume>, deadline: Instant) -> Result<()> {
+pub(super) fn start(volume: &Arc<Volume>) -> Result<()> {
     let attempt = Attempt(volume.clone());
-    if !retire::wait_for_room(deadline) {
-        return Err(Error::new(
-            Stage::Connect,
-            libc::ETIMEDOUT,
-            format!(
-                "cannot connect to volume '{}' yet: too many earlier connections are still ending; \
-                 try again in some seconds",
-                name(&volume.spec)
-            ),
-        ));
-    }
     let spawned = spawn_quietly("blkg-connect", move || {
         let attempt = attempt;
+        // Here, where each opener's own deadline goes on.
+        retire::wait_for_room();
         match Connection::connect(&attempt.0.spec) {
             Ok(connection) => attempt.0.settle(Ok(connection)),
             Err((errno, leftover)) => {
@@ -49,8 +39,8 @@ pub(super) fn start(volume: &Arc<Volume>, deadline: Instant) -> Result<()> {
     })
 }
 
-/// Dropped without an outcome (no thread, no room, or a panic), it fails the volume, so that nobody
-/// waits in vain.
+/// Dropped without an outcome (no thread, or a panic), it fails the volume, so that nobody waits in
+/// vain.
 struct Attempt(Arc<Volume>);
 
 impl Drop for Attempt {

@@ -4,7 +4,6 @@
 use crate::gfapi::{Connection, spawn_quietly};
 use crate::report::{self, Level};
 use parking_lot::{Condvar, Mutex};
-use std::time::Instant;
 
 /// As many connections may retire at once; more openers of new ones have to wait. Each holds a dozen
 /// threads and some MiB until it is gone.
@@ -36,13 +35,15 @@ pub(super) fn dispose(connection: Connection) {
     ONE_LESS.notify_all();
 }
 
-/// Waits until another connection may be made; whether that came in time.
-pub(super) fn wait_for_room(deadline: Instant) -> bool {
+/// Waits until another connection may be made.
+pub(super) fn wait_for_room() {
     let mut retiring = RETIRING.lock();
     while *retiring >= MOST {
-        if ONE_LESS.wait_until(&mut retiring, deadline).timed_out() {
-            return *retiring < MOST;
-        }
+        ONE_LESS.wait(&mut retiring);
     }
-    true
+}
+
+/// Whether no other connection may be made now.
+pub(super) fn is_full() -> bool {
+    *RETIRING.lock() >= MOST
 }
