@@ -54,6 +54,11 @@
  *   Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
  *   `report` may come from any thread and must not call back into the library.
  *
+ * SIGNALS
+ *   Gluster writes to sockets whose other end may be gone. So blkgluster_init makes the process ignore SIGPIPE if that
+ *   would end it; a handler of the host's stays. Do not set SIGPIPE back to its default.
+ *   No thread that the library or Gluster starts runs the host's signal handlers.
+ *
  * FORK
  *   Gluster's connections do not survive fork. Fork before the first open or create; a child that inherits an open
  *   image must not use or close it.

@@ -20,7 +20,7 @@
 mod sys;
 mod thread;
 
-pub use thread::spawn_quietly;
+pub use thread::{ignore_broken_pipes, spawn_quietly};
 
 use crate::error::Errno;
 use libc::iovec;

@@ -73,6 +73,7 @@ fn register(host: Host, drivers: [&'static BlkDriver; 4]) -> Result<c_int> {
         *current = Some(host);
     }
     guard::quiet_panics();
+    crate::gfapi::ignore_broken_pipes();
     report::set_sink(host.0.report.is_some().then(|| {
         let sink: report::Sink = Arc::new(move |level, text: &str| host.say(level, text));
         sink

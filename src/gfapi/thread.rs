@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Threads that never take a signal away from the host.
+//! Threads that never take a signal away from the host, and a signal that must not end it.
 
 use std::mem::MaybeUninit;
 
@@ -22,4 +22,18 @@ pub fn spawn_quietly(name: &str, body: impl FnOnce() + Send + 'static) -> std::i
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
     }
     spawned.map(drop)
+}
+
+/// libgfapi writes to sockets without MSG_NOSIGNAL, also on the thread that submits: a brick that
+/// dies at the wrong moment would end the process. A handler of the host's stays.
+pub fn ignore_broken_pipes() {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null new action only asks, which fills `action` unless it fails; SIG_IGN runs no code.
+    unsafe {
+        if libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_DFL
+        {
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        }
+    }
 }
