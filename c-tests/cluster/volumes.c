@@ -12,6 +12,13 @@ extern char **environ;
 
 const char *const volumes[] = {"plain", "rep3", "sharded", "disp", NULL};
 
+void load_for_volumes(void)
+{
+    cluster_uri("any", "skipped here without a cluster");
+    t_keep_connection = "2";
+    t_load();
+}
+
 void allow_seconds(unsigned seconds)
 {
     alarm((unsigned)(seconds * t_time_factor()));
@@ -57,7 +64,7 @@ int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *
 bool connections_gone(int fds, int threads)
 {
     /* glfs_fini leaves two threads (glfs_sproc0 and 1) and an epoll fd of the first connection, and of no later one. */
-    return t_settles(fds + 1, threads + 2, 15);
+    return t_settles(fds + 1, threads + 2, 20);
 }
 
 /* ---- data ---------------------------------------------------------------------------------------------------- */
@@ -121,8 +128,7 @@ static pid_t start(const char *program, char *const argv[])
     return pid;
 }
 
-/* Whether it has ended; then its exit code, or -signal, is in *code. */
-static bool ended(pid_t pid, int *code)
+bool cluster_ended(pid_t pid, int *code)
 {
     int status;
     pid_t got = waitpid(pid, &status, WNOHANG);
@@ -138,7 +144,7 @@ int cluster_finish(pid_t pid, double seconds)
     int64_t end = now_us() + (int64_t)(seconds * t_time_factor() * 1e6);
     int code;
 
-    while (!ended(pid, &code)) {
+    while (!cluster_ended(pid, &code)) {
         if (now_us() > end) {
             kill(pid, SIGTERM);
             waitpid(pid, NULL, 0);

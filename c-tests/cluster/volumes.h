@@ -9,6 +9,9 @@
 extern const char *const volumes[];
 #define EACH_VOLUME(volume) (const char *const *volume = volumes; *volume; volume++)
 
+/* t_load, for a program that opens images again and again; skips it without a cluster. Connections stay for two seconds:
+ * only eight can be on their way out at once, for ten seconds each, and the ninth would have to wait. */
+void load_for_volumes(void);
 /* For a program that needs longer than the harness allows. Call it after t_begin. */
 void allow_seconds(unsigned seconds);
 
@@ -18,11 +21,10 @@ void make_image(const char *uri, const char *size);
 void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache);
 /* Cuts it to nothing: a test leaves no data behind. */
 void empty_image(const char *uri);
-/* For tests that count threads or fds: an empty image that this process did not connect for, and img_open with a
- * connection that goes with its last image. */
+/* For tests that count threads or fds: an empty image that this process did not connect for, and img_open. */
 void make_elsewhere(const char *volume, const char *path);
 int open_to_count(struct img *img, const char *uri, uint32_t flags, const char *write_cache);
-/* Waits at most 15 s (a connection is on its way out for up to ten) until fds and threads are as before the process's
+/* Waits at most 20 s (a connection stays for two, and is on its way out for up to ten) until fds and threads are as before the process's
  * first connection, but for what libgfapi keeps. */
 bool connections_gone(int fds, int threads);
 
@@ -37,6 +39,8 @@ int cluster(const char *format, ...) T_PRINTF(1, 2);
 pid_t cluster_start(const char *format, ...) T_PRINTF(1, 2);
 /* Polls this thread's images until that process has ended; its exit code, -1 when it took too long. */
 int cluster_finish(pid_t pid, double seconds);
+/* Looks without waiting: whether it has ended; then its exit code, or -signal, is in *code. Ask no more after that. */
+bool cluster_ended(pid_t pid, int *code);
 /* Before faults: ends the program when the cluster is not whole. */
 void need_healthy(void);
 
