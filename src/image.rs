@@ -319,6 +319,8 @@ impl Image {
                     );
                 }
             }
+            // The host's own wish.
+            Err(errno) if errno.get() == libc::ECANCELED => {}
             Err(errno) => {
                 if !self.failing.swap(true, Ordering::Relaxed) {
                     let what = match outcome.kind {
@@ -349,9 +351,7 @@ impl Image {
         let Some(request) = self.requests.find(handle) else {
             return;
         };
-        if self.queue.lock().withdraw(request) {
-            request.call_off();
-        }
+        self.withdraw(request, handle);
         let completions = self.requests.completions();
         loop {
             let mut taken = None;
@@ -378,9 +378,18 @@ impl Image {
 
     /// Ends a request with ECANCELED if it was not sent yet; its callback comes as always.
     pub fn cancel_async(&self, handle: Handle) {
-        if let Some(request) = self.requests.find(handle)
-            && self.queue.lock().withdraw(request)
-        {
+        if let Some(request) = self.requests.find(handle) {
+            self.withdraw(request, handle);
+        }
+    }
+
+    /// Ends a request that waits in the queue.
+    fn withdraw(&self, request: SlotRef, handle: Handle) {
+        let mut queue = self.queue.lock();
+        // Looked at under the lock: since `find` the slot may hold a later request, and while one
+        // waits its slot keeps its generation.
+        if self.requests.is_current(request, handle) && queue.withdraw(request) {
+            drop(queue);
             request.call_off();
         }
     }
@@ -411,14 +420,19 @@ impl Image {
                 self.queue.lock().pull_plug();
                 self.refill(file);
             }
+            let mut reaped = false;
             while let Some(request) = completions.pop() {
                 self.reap(request);
+                reaped = true;
             }
             let idle = || self.outstanding.load(Ordering::SeqCst) == 0;
             if idle() {
                 return;
             }
-            completions.wait_until(|| idle() || completions.len() > 0);
+            // A callback may have plugged and submitted anew.
+            if !reaped {
+                completions.wait_until(|| idle() || completions.len() > 0);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! Sentences to the host's log, or to stderr when the host takes none.
 
 use parking_lot::RwLock;
+use std::io::Write;
 use std::sync::Arc;
 
 /// How grave a sentence is; the numbers are the header's `BLK_REPORT_*`.
@@ -31,6 +32,12 @@ pub fn report(level: Level, text: &str) {
     let sink = SINK.read().clone();
     match sink {
         Some(sink) => sink(level, text),
-        None => eprintln!("blkgluster: {text}"),
+        None => to_stderr(text),
     }
+}
+
+/// For a host that takes no sentences. Not `eprintln!`: it panics when stderr is a pipe that nobody
+/// reads any more, or a file on a full disk.
+pub fn to_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr(), "blkgluster: {text}");
 }

@@ -148,7 +148,7 @@ unsafe fn read(host: *const BlkHost) -> Result<Host> {
 impl Host {
     fn say(&self, level: Level, text: &str) {
         let Some(report) = self.0.report else {
-            eprintln!("blkgluster: {text}");
+            report::to_stderr(text);
             return;
         };
         // A NUL inside would hide the rest.
