@@ -133,6 +133,8 @@ struct img {
     bool is_open;
 };
 
+/* The keep-connection, in seconds, of every img_open and img_create that names none; "0" unless a program sets it. */
+extern const char *t_keep_connection;
 /* Options are (name, value) pairs that end with NULL; `filename` comes by itself. 0 or -errno, with img->error. */
 int img_open(struct img *img, const char *uri, uint32_t flags, ...) __attribute__((sentinel));
 /* Without any pair added; NULL options are passed as they are. Memory and BlkState are made here, too. */

@@ -37,6 +37,8 @@ int img_open_raw(struct img *img, const struct BlkDriver *drv, const struct BlkO
     return ret;
 }
 
+const char *t_keep_connection = "0";
+
 static bool has_option(const struct BlkOption *options, unsigned n, const char *name)
 {
     while (n--)
@@ -67,7 +69,7 @@ int img_open(struct img *img, const char *uri, uint32_t flags, ...)
     /* Otherwise each program would wait for its connections to cool before it counts what is left. */
     if (n < MOST_OPTIONS && !has_option(options, n, "keep-connection")) {
         options[n].name = "keep-connection";
-        options[n++].value = "0";
+        options[n++].value = t_keep_connection;
     }
     return img_open_raw(img, drv, options, flags);
 }
@@ -86,7 +88,7 @@ void img_close(struct img *img)
 
 int img_create(const char *uri, const char *size, struct BlkError *error)
 {
-    struct BlkOption options[3] = {{"keep-connection", "0"}, {"size", size}, {NULL, NULL}};
+    struct BlkOption options[3] = {{"keep-connection", t_keep_connection}, {"size", size}, {NULL, NULL}};
     const struct BlkDriver *drv = drv_for(uri);
 
     if (!drv)

@@ -197,7 +197,7 @@ int main(void)
     unsigned i;
 
     t_begin("images get the size that create and truncate say, on every volume and through every protocol");
-    t_load();
+    load_for_volumes();
     for EACH_VOLUME (volume) {
         sizes(*volume);
         existing(*volume);

@@ -215,8 +215,7 @@ int main(void)
     int fds, threads;
 
     t_begin("what cannot be opened is refused soon, with the right errno and a sentence, and leaves nothing behind");
-    t_load();
-    cluster_uri("plain", "skipped without a cluster");
+    load_for_volumes();
     server = getenv("BLKG_SERVER");
     fds = fd_count();
     threads = thread_count();

@@ -140,7 +140,7 @@ static void sparse(const char *volume, const char *size, int64_t bytes)
 int main(void)
 {
     t_begin("a flush keeps, a discard gives back: exactly the bytes that it names, and never a byte more");
-    t_load();
+    load_for_volumes();
     for EACH_VOLUME (volume) {
         flushing(*volume, "on");
         flushing(*volume, "off");

@@ -51,7 +51,7 @@ static void huge(const char *volume, int64_t bytes)
 int main(void)
 {
     t_begin("a request may be of any size: 64 MiB and 200 MiB at once");
-    t_load();
+    load_for_volumes();
     huge("plain", 200 * MiB);
     huge("rep3", 200 * MiB);
     for EACH_VOLUME (volume)

@@ -287,7 +287,7 @@ static void uncached(const char *volume)
 int main(void)
 {
     t_begin("a read gives what was written, at every offset, of every length, from any buffers, and zeros past the end");
-    t_load();
+    load_for_volumes();
     for EACH_VOLUME (volume) {
         edges(*volume);
         vectors(*volume);

@@ -91,7 +91,6 @@ static void one_connection(const char *volume)
     unsigned i;
     char path[32];
 
-    cluster_uri(volume, "skipped without a cluster");
     for (i = 0; i < IMAGES; i++) {
         snprintf(path, sizeof(path), "threads-%u", i);
         make_elsewhere(volume, path);
@@ -249,7 +248,7 @@ static void nested(const char *volume)
 int main(void)
 {
     t_begin("requests come from any thread and end on the image's own; images share what they can and mix up nothing");
-    t_load();
+    load_for_volumes();
     one_connection("rep3");
     for EACH_VOLUME (volume) {
         submitters(*volume);
