@@ -87,15 +87,43 @@ static void a_storm_of_signals(struct img *img)
     is(elsewhere, 0, "all of them were handled on the host's thread");
 }
 
-int main(void)
+static void ignored_by_the_host(int number)
+{
+    (void)number;
+}
+
+/* What becomes of SIGPIPE, which Gluster's writes to a dead brick's socket raise, in a host that had set it so. */
+static int broken_pipes(const char *before)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = !strcmp(before, "handler") ? ignored_by_the_host : !strcmp(before, "ignored") ? SIG_IGN : SIG_DFL;
+    sigaction(SIGPIPE, &action, NULL);
+    fake_begin("SIGPIPE");
+    sigaction(SIGPIPE, NULL, &action);
+    if (!strcmp(before, "handler"))
+        ok(action.sa_handler == ignored_by_the_host, "the host's handler for SIGPIPE stays");
+    else
+        ok(action.sa_handler == SIG_IGN, "SIGPIPE, which was %s, is ignored", before);
+    raise(SIGPIPE);
+    return fake_end();
+}
+
+int main(int argc, char **argv)
 {
     struct img img;
 
+    if (argc > 1)
+        return broken_pipes(argv[1]);
     fake_begin("signals stay with the host's threads");
     main_thread = pthread_self();
     own_mask(&img);
     a_storm_of_signals(&img);
     masks();
     img_close(&img);
+    is(t_run_self("default", 10), 0, "SIGPIPE at its default");
+    is(t_run_self("ignored", 10), 0, "SIGPIPE ignored");
+    is(t_run_self("handler", 10), 0, "SIGPIPE with a handler of the host's");
     return fake_end();
 }
