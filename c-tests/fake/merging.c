@@ -48,20 +48,16 @@ int batch_done(const struct batch *batch)
     int i, n = 0;
 
     for (i = 0; i < batch->count; i++)
-        n += batch->io[i].done;
+        n += __atomic_load_n(&batch->io[i].done, __ATOMIC_ACQUIRE);
     return n;
 }
 
 static bool all_called(void *arg)
 {
     const struct batch *batch = arg;
-    int i;
 
     fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
-    for (i = 0; i < batch->count; i++)
-        if (!batch->io[i].done)
-            return false;
-    return true;
+    return batch_done(batch) >= batch->count;
 }
 
 bool batch_wait(struct batch *batch)
