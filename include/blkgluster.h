@@ -45,7 +45,8 @@
  * THREADS
  *   blkgluster_init, release     one thread at a time.
  *   create, has_zero_init        any thread.
- *   aio_* (not cancel)           any thread, also several at once on one image, also inside callbacks.
+ *   aio_* (not aio_cancel), io_plug, io_unplug
+ *                                any thread, also several at once on one image, also inside callbacks.
  *   getlength, truncate, ...     any thread, also inside callbacks; they block for a network round trip.
  *   open                         any thread; one at a time for one BlkState.
  *   on_readable, dispatch, aio_cancel, drain, close
@@ -56,7 +57,8 @@
  *
  * SIGNALS
  *   Gluster writes to sockets whose other end may be gone. So blkgluster_init makes the process ignore SIGPIPE if that
- *   would end it; a handler of the host's stays. Do not set SIGPIPE back to its default.
+ *   would end it, which the programs that it starts inherit; a handler of the host's stays, and so does SIG_IGN after
+ *   release. Do not set SIGPIPE back to its default.
  *   No thread that the library or Gluster starts runs the host's signal handlers.
  *
  * FORK
@@ -338,7 +340,8 @@ typedef struct BlkDriver {
      */
     int64_t (*get_allocated_file_size)(struct BlkState *bs);
     /**
-     * Sets the length in bytes; new bytes read as zero. Seed: qemu_gluster_truncate.
+     * Sets the length in bytes; new bytes read as zero. A shrink of an image on a sharded volume is
+     * -EBUSY while writes or discards are in flight: drain first. Seed: qemu_gluster_truncate.
      */
     int (*truncate)(struct BlkState *bs, int64_t length, struct BlkError *error);
     /**

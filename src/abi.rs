@@ -233,7 +233,8 @@ pub struct BlkDriver {
     /// qemu_gluster_allocated_file_size.
     pub get_allocated_file_size: Option<unsafe extern "C" fn(bs: *mut BlkState) -> i64>,
 
-    /// Sets the length in bytes; new bytes read as zero. Seed: qemu_gluster_truncate.
+    /// Sets the length in bytes; new bytes read as zero. A shrink of an image on a sharded volume is
+    /// -EBUSY while writes or discards are in flight: drain first. Seed: qemu_gluster_truncate.
     pub truncate:
         Option<unsafe extern "C" fn(bs: *mut BlkState, length: i64, error: *mut BlkError) -> c_int>,
 

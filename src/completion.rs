@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::time::Duration;
 
 /// Finished items on their way to the host.
 pub struct Completions<T> {
@@ -86,6 +87,7 @@ impl<T: Copy + PartialEq> Completions<T> {
             }
         }
         self.arm();
+        self.changed();
     }
 
     /// Makes the fd unreadable, unless an item waits. Once after all items that were popped, not
@@ -163,7 +165,8 @@ impl<T: Copy + PartialEq> Completions<T> {
     /// way out and wait for nothing.
     pub fn wait_for_visitors(&self) {
         while self.visitors.load(Ordering::Acquire) > 0 {
-            std::thread::yield_now();
+            // Not a mere yield: a host thread of real-time priority would not let them run.
+            std::thread::sleep(Duration::from_micros(20));
         }
     }
 }

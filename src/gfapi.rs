@@ -208,6 +208,8 @@ pub struct Stat {
     pub allocated: i64,
     /// S_IFMT bits.
     pub kind: libc::mode_t,
+    /// Which file of its volume it is.
+    pub inode: libc::ino_t,
 }
 
 /// An open file. The connection that it was opened on must outlive it: its holder keeps both.
@@ -276,7 +278,8 @@ impl File {
         Ok(stat)
     }
 
-    fn stat(&self) -> Result<Stat> {
+    /// The same as it is right now.
+    pub fn stat(&self) -> Result<Stat> {
         use_process_identity();
         let mut stat = MaybeUninit::<libc::stat>::zeroed();
         clear_errno();
@@ -289,6 +292,7 @@ impl File {
             size: stat.st_size,
             allocated: stat.st_blocks.saturating_mul(512),
             kind: stat.st_mode & libc::S_IFMT,
+            inode: stat.st_ino,
         })
     }
 

@@ -106,6 +106,8 @@ impl Image {
             return Err(self.closed());
         };
         let mut growth = None;
+        let changes = matches!(ask.kind, Kind::Write | Kind::Discard);
+        let change = changes.then(|| self.length.change());
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
             Kind::Write => {
@@ -119,6 +121,9 @@ impl Image {
         let Some((request, handle)) = self.requests.begin(&ask) else {
             if ask.grows {
                 self.length.grown(None);
+            }
+            if changes {
+                self.length.changed();
             }
             return Err(self.error(
                 libc::EAGAIN,
@@ -136,7 +141,7 @@ impl Image {
         if overfull {
             self.refill(file);
         }
-        drop(growth);
+        drop((growth, change));
         Ok(handle)
     }
 
@@ -270,7 +275,18 @@ impl Image {
             let file = phase.file();
             let outcome = match request.settle(file) {
                 Next::Ended(outcome) => outcome,
-                Next::Shared(requests) => return Reaped::Shared(requests),
+                Next::Shared {
+                    kind,
+                    offset,
+                    length,
+                    served,
+                } => {
+                    self.queue.lock().shared_out(kind, offset, length);
+                    if let Some(file) = file {
+                        self.refill(file);
+                    }
+                    return Reaped::Shared(served);
+                }
                 Next::Resubmitted => return Reaped::Resubmitted,
             };
             self.queue.lock().over(outcome.ticket);
@@ -287,6 +303,9 @@ impl Image {
         if outcome.grows {
             let end = outcome.offset + outcome.length;
             self.length.grown(outcome.result.is_ok().then_some(end));
+        }
+        if matches!(outcome.kind, Kind::Write | Kind::Discard) {
+            self.length.changed();
         }
         self.watch_health(outcome);
         // Before the callback: it may close this image, which waits for all but the request it is

@@ -27,6 +27,9 @@
 //! [`options::ImageLocation`], and [`volume`] connects, or finds the connection that another image
 //! of that volume made. [`error`] and [`report`] carry what went wrong to the host.
 
+// Handles and handler arguments are 64-bit numbers in the place of pointers.
+const _: () = assert!(size_of::<usize>() == 8);
+
 pub mod abi;
 pub mod entry;
 mod guard;

@@ -10,8 +10,9 @@
 //! - [`WINDOW`] for all calls of an image: the server stops reading at that many, so that waiting
 //!   on this side costs nothing.
 //!
-//! Order: a request that overlaps a waiting one, when either changes data, waits behind it; nothing
-//! is moved past a request that it overlaps. A flush never waits: it covers what was acknowledged
+//! Order: a request that overlaps a waiting one, when either changes data, waits behind it; so does
+//! one that overlaps a call of several, which may have to be tried again one by one. Nothing is
+//! moved past a request that it overlaps. A flush never waits: it covers what was acknowledged
 //! before, and what waits was not.
 //!
 //! Pure bookkeeping: no lock, no I/O, and `T` is any name for a request.
@@ -94,6 +95,9 @@ pub struct Queue<T> {
     waiting: VecDeque<Waiting<T>>,
     /// The requests of the call that was made last.
     members: Vec<T>,
+    /// What the calls under way that several requests share cover: when one fails, its requests are
+    /// sent again, and nothing that overlaps them may have overtaken them.
+    shared: Vec<Range>,
     /// Where the last requests of each stream ended: reads, then writes; oldest first.
     ends: [[i64; STREAMS]; 2],
 }
@@ -107,6 +111,7 @@ impl<T: Copy + PartialEq> Queue<T> {
             plugs: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
             members: Vec::with_capacity(MOST_MEMBERS),
+            shared: Vec::with_capacity(WINDOW),
             ends: [[-1; STREAMS]; 2],
         }
     }
@@ -117,9 +122,10 @@ impl<T: Copy + PartialEq> Queue<T> {
             return Some(Ticket::Free);
         }
         let stream = self.follow_stream(&range);
-        let behind = self.waiting.iter().any(|other| {
-            range.conflicts(&other.range) || (stream && range.continues(&other.range))
-        });
+        let behind = self.is_held(&range)
+            || self.waiting.iter().any(|other| {
+                range.conflicts(&other.range) || (stream && range.continues(&other.range))
+            });
         if !behind && self.plugs == 0 && self.has_room(stream) {
             return Some(self.take_room(stream));
         }
@@ -137,6 +143,19 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.stream_calls -= usize::from(ticket == Ticket::Stream);
     }
 
+    /// A call that several requests shared has ended, and what it could not do was sent again.
+    pub fn shared_out(&mut self, kind: Kind, offset: i64, length: i64) {
+        let over = Range {
+            kind,
+            offset,
+            length,
+            mergeable: true,
+        };
+        if let Some(at) = self.shared.iter().position(|&range| range == over) {
+            self.shared.swap_remove(at);
+        }
+    }
+
     /// The next call to make: its requests, adjacent and in the order of their offsets. `None` when
     /// nothing waits or nothing may go.
     pub fn next(&mut self) -> Option<(&[T], Ticket)> {
@@ -152,6 +171,9 @@ impl<T: Copy + PartialEq> Queue<T> {
         let mut whole = self.remove(first);
         if whole.mergeable {
             self.gather(first, &mut whole);
+        }
+        if self.members.len() > 1 {
+            self.shared.push(whole);
         }
         let ticket = self.take_room(stream);
         Some((&self.members, ticket))
@@ -214,7 +236,11 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// Whether a request before `at` has to go first.
     fn blocked(&self, at: usize, range: &Range) -> bool {
         let mut before = self.waiting.iter().take(at);
-        before.any(|other| range.conflicts(&other.range))
+        self.is_held(range) || before.any(|other| range.conflicts(&other.range))
+    }
+
+    fn is_held(&self, range: &Range) -> bool {
+        self.shared.iter().any(|shared| range.conflicts(shared))
     }
 
     fn has_room(&self, stream: bool) -> bool {

@@ -172,8 +172,14 @@ pub struct Outcome {
 pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
-    /// It led a shared call; so many requests of that call were put before all others.
-    Shared(usize),
+    /// It led a shared call, of `kind` and that range; `served` requests of that call were put before
+    /// all others.
+    Shared {
+        kind: Kind,
+        offset: i64,
+        length: i64,
+        served: usize,
+    },
     /// It is over: report, then [`SlotRef::delivered`].
     Ended(Outcome),
 }
@@ -319,7 +325,7 @@ impl SlotRef {
     pub fn settle(self, file: Option<&File>) -> Next {
         let slot = self.slot();
         if self.leads() {
-            return Next::Shared(self.share_out(file));
+            return self.share_out(file);
         }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };

@@ -94,8 +94,13 @@ fn register(host: Host, drivers: [&'static BlkDriver; 4]) -> Result<c_int> {
 }
 
 fn forget() {
-    *HOST.lock() = None;
-    report::set_sink(None);
+    let host = HOST.lock().take();
+    let took_reports = host.is_some_and(|host| host.0.report.is_some());
+    // What our own threads still have to say is for nobody, not for the stderr of such a host.
+    report::set_sink(took_reports.then(|| {
+        let sink: report::Sink = Arc::new(|_, _| {});
+        sink
+    }));
 }
 
 pub unsafe extern "C" fn release() -> c_int {

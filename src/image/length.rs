@@ -5,6 +5,10 @@ use super::*;
 use crate::gfapi::Stat;
 use parking_lot::RwLockReadGuard;
 
+/// The last byte of a shrunken image is written again as often when it fails: the image is a byte
+/// short until then.
+const SHRINK_TRIES: usize = 5;
+
 /// What is known of an image's length, and which writes in flight may change it.
 ///
 /// GlusterFS 10.3's shard translator takes an fstat as the reason to ask the bricks for the size with
@@ -19,6 +23,10 @@ pub(super) struct Length {
     growing: AtomicUsize,
     /// Such a write begins under the read lock; the bricks are asked under the write lock.
     gate: RwLock<()>,
+    /// Accepted writes and discards that have not been delivered. They begin under the read lock of
+    /// `cut`; a shrink that has to write the last byte again holds its write lock.
+    changing: AtomicUsize,
+    cut: RwLock<()>,
 }
 
 impl Length {
@@ -29,12 +37,27 @@ impl Length {
             allocated: AtomicI64::new(stat.allocated),
             growing: AtomicUsize::new(0),
             gate: RwLock::new(()),
+            changing: AtomicUsize::new(0),
+            cut: RwLock::new(()),
         }
     }
 
     /// As far as this driver has seen.
     pub(super) fn known(&self) -> i64 {
         self.known.load(Ordering::SeqCst)
+    }
+
+    /// A write or discard begins; it counts until `changed`. The guard is for the time until it was
+    /// accepted.
+    pub(super) fn change(&self) -> RwLockReadGuard<'_, ()> {
+        let guard = self.cut.read();
+        self.changing.fetch_add(1, Ordering::SeqCst);
+        guard
+    }
+
+    /// It ended, or was refused.
+    pub(super) fn changed(&self) {
+        self.changing.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// A write that ends at `end` begins: `None` when it does not grow the image; else it counts as
@@ -131,6 +154,8 @@ impl Image {
     /// where no shard ends, but one may end a byte before.
     fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
         let (size, _) = self.length.ask(&backing.file)?;
+        // Before the bricks cut it: a write past the new end counts as growth from now on.
+        self.length.known.fetch_min(length, Ordering::SeqCst);
         if length == 0 || length % 2 == 1 || length >= size {
             backing.file.truncate(length)?;
         } else {
@@ -151,9 +176,22 @@ impl Image {
         if file.can_seek() {
             return backing.file.truncate(length);
         }
+        // The path may lead to another file by now.
+        if file.stat()?.inode != backing.file.stat()?.inode {
+            return Err(Errno::new(libc::ESTALE, libc::EIO));
+        }
+        // A write of that byte must not come between: it would be acknowledged, flushed and lost.
+        let _none_begins = self.length.cut.write();
+        if self.length.changing.load(Ordering::SeqCst) > 0 {
+            return Err(Errno::new(libc::EBUSY, libc::EIO));
+        }
         let last = file.read_byte(length - 1)?;
         backing.file.truncate(length - 1)?;
-        file.write_byte(length - 1, last)?;
-        file.close()
+        for _ in 0..SHRINK_TRIES {
+            if file.write_byte(length - 1, last).is_ok() {
+                return Ok(());
+            }
+        }
+        file.write_byte(length - 1, last)
     }
 }

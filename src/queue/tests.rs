@@ -120,6 +120,14 @@ proptest! {
         let mut ranges: Vec<Range> = Vec::new();
         let mut sent: Vec<bool> = Vec::new();
         let mut tickets = Vec::new();
+        // What calls of several, of each ticket, cover.
+        let mut wholes: Vec<Option<Range>> = Vec::new();
+        let whole = |members: &[usize], ranges: &[Range]| {
+            (members.len() > 1).then(|| Range {
+                length: members.iter().map(|&member| ranges[member].length).sum(),
+                ..ranges[members[0]]
+            })
+        };
         let check = |sent: &[bool], ranges: &[Range], request: usize| {
             let behind = (0..request).any(|at| !sent[at] && ranges[at].conflicts(&ranges[request]));
             prop_assert!(!behind);
@@ -135,31 +143,45 @@ proptest! {
             if let Some(ticket) = queue.admit(request, range) {
                 check(&sent, &ranges, request)?;
                 sent[request] = true;
+                prop_assert!(!wholes.iter().flatten().any(|whole| whole.conflicts(&range)));
                 tickets.push(ticket);
+                wholes.push(None);
             }
             if complete && !tickets.is_empty() {
-                queue.over(tickets.swap_remove(block as usize % tickets.len()));
+                let at = block as usize % tickets.len();
+                if let Some(whole) = wholes.swap_remove(at) {
+                    queue.shared_out(whole.kind, whole.offset, whole.length);
+                }
+                queue.over(tickets.swap_remove(at));
                 while let Some((members, ticket)) = queue.next() {
                     let members = members.to_vec();
                     for (at, &member) in members.iter().enumerate() {
                         check(&sent, &ranges, member)?;
+                        prop_assert!(
+                            !wholes.iter().flatten().any(|whole| whole.conflicts(&ranges[member]))
+                        );
                         sent[member] = true;
                         if at > 0 {
                             prop_assert!(ranges[member].continues(&ranges[members[at - 1]]));
                         }
                     }
                     tickets.push(ticket);
+                    wholes.push(whole(&members, &ranges));
                 }
             }
             let stream = tickets.iter().filter(|&&ticket| ticket == Ticket::Stream).count();
             prop_assert!(tickets.len() <= WINDOW && stream <= STREAM_WINDOW);
         }
         while let Some(ticket) = tickets.pop() {
+            if let Some(Some(whole)) = wholes.pop() {
+                queue.shared_out(whole.kind, whole.offset, whole.length);
+            }
             queue.over(ticket);
             while let Some((members, ticket)) = queue.next() {
                 for &member in members {
                     prop_assert!(!std::mem::replace(&mut sent[member], true));
                 }
+                wholes.push(whole(members, &ranges));
                 tickets.push(ticket);
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Adjacent requests in one call to libgfapi.
 
-use super::{Kind, Part, SlotRef};
+use super::{Kind, Next, Part, SlotRef};
 use crate::gfapi::File;
 use crate::queue::Ticket;
 use std::cell::Cell;
@@ -39,8 +39,8 @@ impl SlotRef {
     }
 
     /// Gives the requests of a shared call their results. What it could not do is submitted again,
-    /// for each of them alone; the others come before all that is ready. Their number.
-    pub(super) fn share_out(self, file: Option<&File>) -> usize {
+    /// for each of them alone; the others come before all that is ready.
+    pub(super) fn share_out(self, file: Option<&File>) -> Next {
         let slot = self.slot();
         slot.leads.store(false, Ordering::Relaxed);
         // SAFETY: ready and taken by this thread: ours alone, and so are the members.
@@ -58,6 +58,7 @@ impl SlotRef {
         // slot begun anew, by another thread.
         let mut members = SCRATCH.take();
         std::mem::swap(&mut members, &mut body.members);
+        let (kind, offset) = (body.kind, body.offset);
         let mut end = 0;
         let mut served = 0;
         for (at, &member) in members.iter().enumerate() {
@@ -78,6 +79,7 @@ impl SlotRef {
         }
         // SAFETY: as above; nobody else touches a slot that was taken from the ready list.
         let completions = unsafe { &*slot.completions };
+        let length = end;
         let (whole, rest) = members.split_at(served);
         completions.unpop(whole.iter().copied());
         for &member in rest {
@@ -92,6 +94,11 @@ impl SlotRef {
         }
         members.clear();
         SCRATCH.set(members);
-        served
+        Next::Shared {
+            kind,
+            offset,
+            length,
+            served,
+        }
     }
 }
