@@ -228,5 +228,5 @@ int main(int argc, char **argv)
     exiting("open", 3);
     exiting("busy", 3);
     ok(connections_gone(fds, threads), "no thread and no fd is left of all that, as soon as the connections have gone");
-    return t_end();
+    return end_for_volumes();
 }

@@ -213,5 +213,5 @@ int main(void)
         for EACH_VOLUME (volume)
             protocol(schemes[i], *volume);
     }
-    return t_end();
+    return end_for_volumes();
 }

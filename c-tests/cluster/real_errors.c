@@ -236,5 +236,5 @@ int main(void)
     stopped();
     is(t_watched(), 0, "no fd is watched");
     ok(connections_gone(fds, threads), "no thread and no fd is left of all that");
-    return t_end();
+    return end_for_volumes();
 }

@@ -150,5 +150,5 @@ int main(void)
     sparse("rep3", "8G", INT64_C(8) << 30);
     sparse("sharded", "2G", INT64_C(2) << 30);
     sparse("disp", "2G", INT64_C(2) << 30);
-    return t_end();
+    return end_for_volumes();
 }

@@ -56,5 +56,5 @@ int main(void)
     huge("rep3", 200 * MiB);
     for EACH_VOLUME (volume)
         huge(*volume, 64 * MiB);
-    return t_end();
+    return end_for_volumes();
 }

@@ -295,5 +295,5 @@ int main(void)
         the_end(*volume);
         uncached(*volume);
     }
-    return t_end();
+    return end_for_volumes();
 }

@@ -256,5 +256,5 @@ int main(void)
     }
     several_volumes();
     own_loops();
-    return t_end();
+    return end_for_volumes();
 }

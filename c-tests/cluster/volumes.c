@@ -19,6 +19,21 @@ void load_for_volumes(void)
     t_load();
 }
 
+static bool no_threads_of_ours(void *arg)
+{
+    (void)arg;
+    return threads_named("blkg-") == 0;
+}
+
+int end_for_volumes(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+
+    if (preload && strstr(preload, "vgpreload"))
+        ok(run_until(no_threads_of_ours, NULL, 20), "the connections end");
+    return t_end();
+}
+
 void allow_seconds(unsigned seconds)
 {
     alarm((unsigned)(seconds * t_time_factor()));

@@ -12,6 +12,8 @@ extern const char *const volumes[];
 /* t_load, for a program that opens images again and again; skips it without a cluster. Connections stay for two seconds:
  * only eight can be on their way out at once, for ten seconds each, and the ninth would have to wait. */
 void load_for_volumes(void);
+/* t_end for those programs. Under valgrind it waits for the connections, which would look lost on their way out. */
+int end_for_volumes(void);
 /* For a program that needs longer than the harness allows. Call it after t_begin. */
 void allow_seconds(unsigned seconds);
 
