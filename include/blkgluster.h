@@ -62,8 +62,8 @@
  *   No thread that the library or Gluster starts runs the host's signal handlers.
  *
  * FORK
- *   Gluster's connections do not survive fork. Fork before the first open or create; a child that inherits an open
- *   image must not use or close it.
+ *   Gluster's connections do not survive fork. Fork before the first open or create; in a child that was forked later
+ *   every call fails: -EBADF for an image that the parent opened, -EINVAL for open and create.
  */
 
 
@@ -307,7 +307,7 @@ typedef struct BlkDriver {
      * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
      * completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
      * message holds the usage) · -EBUSY already open · -ENOENT no such image or volume · -ENOTCONN
-     * no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
+     * no server answered · -EIO the volume is stopped or its bricks are down · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
      * Seed: qemu_gluster_open.
      */
     int (*open)(struct BlkState *bs,
@@ -317,8 +317,8 @@ typedef struct BlkDriver {
     /**
      * Closes an image: waits for what is in flight and calls its callbacks, removes the fd
      * handler, closes the image and lets go of the connection without waiting for it. It does not
-     * flush: flush before it. Closing a closed image does nothing but a report. Seed:
-     * qemu_gluster_close.
+     * flush: what was acknowledged and not flushed may be lost, so flush before it. Closing a closed
+     * image does nothing but a report. Seed: qemu_gluster_close.
      */
     void (*close)(struct BlkState *bs);
     /**
@@ -345,7 +345,8 @@ typedef struct BlkDriver {
      */
     int (*truncate)(struct BlkState *bs, int64_t length, struct BlkError *error);
     /**
-     * Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly
+     * Reads nb_sectors sectors from sector_num on. Requests in flight at the same time have no order
+     * among them: a host that needs one, since they overlap, waits for the first one's callback. The elements of `iov` must add up to exactly
      * that many bytes; the array may be freed after the call, the buffers belong to the library
      * until the callback. What lies past the end reads as zero. Seed: qemu_gluster_aio_readv.
      */

@@ -195,7 +195,7 @@ pub struct BlkDriver {
     /// `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
     /// completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
     /// message holds the usage) · -EBUSY already open · -ENOENT no such image or volume · -ENOTCONN
-    /// no server answered · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
+    /// no server answered · -EIO the volume is stopped or its bricks are down · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
     /// Seed: qemu_gluster_open.
     pub open: Option<
         unsafe extern "C" fn(
@@ -208,8 +208,8 @@ pub struct BlkDriver {
 
     /// Closes an image: waits for what is in flight and calls its callbacks, removes the fd
     /// handler, closes the image and lets go of the connection without waiting for it. It does not
-    /// flush: flush before it. Closing a closed image does nothing but a report. Seed:
-    /// qemu_gluster_close.
+    /// flush: what was acknowledged and not flushed may be lost, so flush before it. Closing a closed
+    /// image does nothing but a report. Seed: qemu_gluster_close.
     pub close: Option<unsafe extern "C" fn(bs: *mut BlkState)>,
 
     /// Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
@@ -238,7 +238,8 @@ pub struct BlkDriver {
     pub truncate:
         Option<unsafe extern "C" fn(bs: *mut BlkState, length: i64, error: *mut BlkError) -> c_int>,
 
-    /// Reads nb_sectors sectors from sector_num on. The elements of `iov` must add up to exactly
+    /// Reads nb_sectors sectors from sector_num on. Requests in flight at the same time have no order
+    /// among them: a host that needs one, since they overlap, waits for the first one's callback. The elements of `iov` must add up to exactly
     /// that many bytes; the array may be freed after the call, the buffers belong to the library
     /// until the callback. What lies past the end reads as zero. Seed: qemu_gluster_aio_readv.
     pub aio_readv: Option<

@@ -20,7 +20,7 @@
 mod sys;
 mod thread;
 
-pub use thread::{ignore_broken_pipes, spawn_quietly};
+pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
 
 use crate::error::Errno;
 use libc::iovec;

@@ -16,7 +16,7 @@ mod retire;
 mod warm;
 
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{ConnectSpec, Connection};
+use crate::gfapi::{self, ConnectSpec, Connection};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -78,6 +78,18 @@ impl Drop for Connected {
 /// The connection that `spec` describes: the one that another image has or had, or a new one. Waits
 /// at most `timeout` for a new one. It is kept for `keep` after its last image.
 pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<Connected> {
+    if gfapi::is_orphaned() {
+        return Err(Error::new(
+            Stage::Connect,
+            libc::EINVAL,
+            format!(
+                "cannot connect to volume '{}' in a process that was forked after its parent's first \
+                 connection; fork before it, or exec",
+                name(spec)
+            ),
+        ));
+    }
+    gfapi::watch_forks();
     let deadline = Instant::now() + timeout;
     let (volume, is_new) = find(spec);
     let reused = volume.outcome.get().is_some();
@@ -170,7 +182,12 @@ fn explain(spec: &ConnectSpec, errno: Errno) -> Error {
             name(spec)
         ),
         libc::ENOTCONN | libc::ECONNREFUSED => {
-            "no glusterd answers there; check the address, and that glusterd runs".to_owned()
+            "no glusterd answers there; check the address, that \
+            glusterd runs, and that this process may open more files"
+                .to_owned()
+        }
+        libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE => {
+            "this process has run out of memory, threads or file descriptors".to_owned()
         }
         libc::EIO => {
             "the volume is stopped or its bricks are down; see `gluster volume status`".to_owned()

@@ -2,6 +2,8 @@
 //! Threads that never take a signal away from the host, and a signal that must not end it.
 
 use std::mem::MaybeUninit;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Starts a detached thread with all signals blocked. Gluster's own threads, which `glfs_init`
 /// makes on it, inherit the mask, so that the host's handlers run on the host's threads only.
@@ -36,4 +38,27 @@ pub fn ignore_broken_pipes() {
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         }
     }
+}
+
+/// Set in a process that was forked when a connection had been made: Gluster's threads are not
+/// there, and its locks are as they happened to be.
+static ORPHANED: AtomicBool = AtomicBool::new(false);
+
+/// Notices forks from now on.
+pub fn watch_forks() {
+    static WATCHING: Once = Once::new();
+
+    extern "C" fn in_child() {
+        ORPHANED.store(true, Ordering::Relaxed);
+    }
+    // SAFETY: the handler only stores a flag. The library is never unloaded, so it stays callable. A
+    // failure (no memory) leaves forks unnoticed.
+    WATCHING.call_once(|| unsafe {
+        libc::pthread_atfork(None, None, Some(in_child));
+    });
+}
+
+/// Whether libgfapi would hang here.
+pub fn is_orphaned() -> bool {
+    ORPHANED.load(Ordering::Relaxed)
 }

@@ -4,6 +4,7 @@
 
 use super::Image;
 use crate::error::{Error, Result, Stage};
+use crate::gfapi;
 use crate::request::Handle;
 use parking_lot::RwLock;
 use std::sync::Arc;
@@ -57,6 +58,9 @@ impl ImageId {
 
 /// The image, if it is open.
 pub fn get(id: ImageId) -> Option<Arc<Image>> {
+    if gfapi::is_orphaned() {
+        return None;
+    }
     let images = IMAGES.read();
     let image = images.places.get(id.place())?.as_ref()?;
     (image.id == id).then(|| image.clone())
@@ -83,6 +87,9 @@ pub fn cancel_async(packed: u64) {
 
 /// The image of a packed handle, and the request in it; either may be over.
 fn find(packed: u64) -> Option<(Arc<Image>, Handle)> {
+    if gfapi::is_orphaned() {
+        return None;
+    }
     let place = (packed >> (Handle::INDEX_BITS + Handle::GENERATION_BITS)) as usize;
     let index = ((packed & ((1 << Handle::INDEX_BITS) - 1)) as u32).checked_sub(1)?;
     let generation = (packed >> Handle::INDEX_BITS) as u32 & ((1 << Handle::GENERATION_BITS) - 1);

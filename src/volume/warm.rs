@@ -31,8 +31,9 @@ pub(super) fn keep(volume: &Arc<Volume>, time: Duration) {
         let before = at.map(|at| idle.kept.swap_remove(at));
         if !time.is_zero() && has_keeper(&mut idle) {
             idle.kept.push((Instant::now() + time, volume.clone()));
-            CHANGED.notify_one();
         }
+        // Also when one is kept no longer: the keeper would sleep until its time, an hour perhaps.
+        CHANGED.notify_one();
         before
     };
     // Outside the lock: it may be the last reference, which begins to retire.
