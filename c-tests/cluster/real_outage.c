@@ -28,11 +28,19 @@ struct lane {
     unsigned char data[BLOCK];
 };
 
+/* One write, for the story of a block that is wrong. */
+struct event {
+    unsigned block;
+    int64_t sent, ended;
+    int ret;
+};
+
 struct disk {
     struct img img;
     char uri[1024];
     const char *volume, *mode;
-    uint64_t random, serial;
+    uint64_t random, serial, first;
+    struct event *log; /* by serial - first */
     uint64_t acked[BLOCKS]; /* serial of the last acknowledged write, 0: none */
     bool busy[BLOCKS];
     bool failed[BLOCKS]; /* the last write */
@@ -42,6 +50,7 @@ struct disk {
 };
 
 static struct disk disks[4];
+static int64_t begun; /* of this round */
 #define EACH_DISK(d) (struct disk *d = disks; d < disks + T_COUNT(disks); d++)
 
 static bool has_redundancy(const struct disk *d)
@@ -81,6 +90,8 @@ static void finished(struct io *io)
         return;
     }
     d->failed[lane->block] = io->ret < 0;
+    d->log[lane->serial - d->first].ended = now_us();
+    d->log[lane->serial - d->first].ret = io->ret;
     if (io->ret == 0) {
         d->acked[lane->block] = lane->serial;
         d->late += d->away;
@@ -97,6 +108,21 @@ static struct lane *free_lane(struct disk *d)
     return NULL;
 }
 
+static uint64_t note(struct disk *d, unsigned block)
+{
+    uint64_t at = ++d->serial - d->first;
+
+    if (at % 4096 == 1) {
+        d->log = realloc(d->log, (at + 4096) * sizeof(*d->log));
+        if (!d->log)
+            t_die("no memory");
+    }
+    d->log[at].block = block;
+    d->log[at].sent = now_us();
+    d->log[at].ended = 0;
+    return d->serial;
+}
+
 static void start_block(struct disk *d, struct lane *lane, unsigned block, bool write)
 {
     int64_t offset = (int64_t)block * BLOCK;
@@ -108,7 +134,7 @@ static void start_block(struct disk *d, struct lane *lane, unsigned block, bool 
     d->inflight++;
     if (write) {
         d->writes++;
-        lane->serial = ++d->serial;
+        lane->serial = note(d, block);
         pattern_fill(lane->data, BLOCK, lane->serial, offset);
         accepted = io_pwrite(&lane->io, &d->img, lane->data, BLOCK, offset);
     } else {
@@ -167,6 +193,7 @@ static void rest(const char *when)
 {
     if (run_until(at_rest, NULL, HANG_SECONDS))
         return;
+    t_say("%.1f ms after the round began:", (double)(now_us() - begun) / 1e3);
     for EACH_DISK (d)
         tell_what_hangs(d);
     t_die("requests hang %s", when);
@@ -214,6 +241,26 @@ static void bricks(const char *verb, unsigned rep3_brick, bool busy)
 
 /* ---- what has to be there ------------------------------------------------------------------------------------ */
 
+/* Which writes this block has seen lately, and which of them it holds. */
+static void tell_story(const struct disk *d, unsigned block, const unsigned char *got)
+{
+    unsigned char data[BLOCK];
+    unsigned left = 8;
+    uint64_t at;
+
+    for (at = d->serial - d->first; at > 0 && left > 0; at--) {
+        const struct event *event = &d->log[at];
+
+        if (event->block != block)
+            continue;
+        left--;
+        pattern_fill(data, BLOCK, d->first + at, (int64_t)block * BLOCK);
+        t_say("  %swrite %llu: sent at %.1f ms, ended after %.1f ms with %d", memcmp(data, got, BLOCK) ? "" : "it holds ",
+              (unsigned long long)at, (double)(event->sent - begun) / 1e3, (double)(event->ended - event->sent) / 1e3,
+              event->ret);
+    }
+}
+
 /* Every block but those whose last write failed; how many differ. */
 static unsigned compare(struct disk *d, struct img *img, const char *through)
 {
@@ -235,8 +282,8 @@ static unsigned compare(struct disk *d, struct img *img, const char *through)
         if (d->acked[block] ? !pattern_check(got, BLOCK, d->acked[block], (int64_t)block * BLOCK)
                             : !all_bytes(got, BLOCK, 0)) {
             bad++;
-            t_say("%s, write-cache=%s: block %u %s is not write %llu", d->volume, d->mode, block, through,
-                  (unsigned long long)d->acked[block]);
+            t_say("%s, write-cache=%s: block %u %s is not what was acknowledged last", d->volume, d->mode, block, through);
+            tell_story(d, block, got);
         }
     }
     free(data);
@@ -318,13 +365,14 @@ static void afterwards(struct disk *d)
 static void outage(unsigned round)
 {
     unsigned brick = 1 + round % 3;
-    int64_t begun = now_us();
 
+    begun = now_us();
     work(0.2);
     rest("before the outage");
     for EACH_DISK (d)
         is(flush_sync(&d->img), 0, "%s, write-cache=%s: round %u: flush before the outage", d->volume, d->mode, round);
     bricks("kill-brick", brick, true);
+    t_say("round %u: bricks are gone at %.1f ms", round, (double)(now_us() - begun) / 1e3);
     for EACH_DISK (d)
         d->away = true;
     work(0.3);
@@ -335,7 +383,9 @@ static void outage(unsigned round)
     /* In every other round nobody writes over what waits to be written. */
     if (round % 2 == 0)
         rest("before the brick comes back");
+    t_say("round %u: bricks are started at %.1f ms", round, (double)(now_us() - begun) / 1e3);
     bricks("restart-brick", brick, round % 2);
+    t_say("round %u: they serve at %.1f ms", round, (double)(now_us() - begun) / 1e3);
     rest("when the brick is back");
     for EACH_DISK (d)
         d->away = false;
@@ -356,7 +406,7 @@ static void open_disk(struct disk *d, unsigned number)
     snprintf(d->uri, sizeof(d->uri), "%s", cluster_uri(d->volume, "outage-%s", d->mode));
     d->random = number + 1;
     /* No two images have a byte in common. */
-    d->serial = (uint64_t)number << 32;
+    d->serial = d->first = (uint64_t)number << 32;
     for (i = 0; i < DEPTH; i++) {
         d->lanes[i].disk = d;
         d->lanes[i].io.arg = &d->lanes[i];
@@ -394,6 +444,7 @@ int main(int argc, char **argv)
     }
     for EACH_DISK (d) {
         img_close(&d->img);
+        free(d->log);
         empty_image(d->uri);
     }
     return t_end();
