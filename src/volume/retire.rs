@@ -15,7 +15,13 @@ static ONE_LESS: Condvar = Condvar::new();
 /// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of
 /// the process.
 pub(super) fn retire(connection: Connection) {
-    if let Err(why) = spawn_quietly("blkg-retire", move || dispose(connection)) {
+    // Counted before its thread runs: openers may be faster than that.
+    let place = Place::take();
+    let spawned = spawn_quietly("blkg-retire", move || {
+        connection.dispose();
+        drop(place);
+    });
+    if let Err(why) = spawned {
         // The connection was dropped with the closure: its threads and sockets stay until exit.
         // Waiting 10 seconds here instead could hang the host's main loop.
         report::report(
@@ -29,10 +35,25 @@ pub(super) fn retire(connection: Connection) {
 
 /// Ends a connection on this thread, which must be one of our own.
 pub(super) fn dispose(connection: Connection) {
-    *RETIRING.lock() += 1;
+    let _place = Place::take();
     connection.dispose();
-    *RETIRING.lock() -= 1;
-    ONE_LESS.notify_all();
+}
+
+/// One of those that retire.
+struct Place;
+
+impl Place {
+    fn take() -> Place {
+        *RETIRING.lock() += 1;
+        Place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *RETIRING.lock() -= 1;
+        ONE_LESS.notify_all();
+    }
 }
 
 /// Waits until another connection may be made.
