@@ -75,9 +75,10 @@ int fake_end(void)
 
 const char *fake_uri(const char *volume, const char *name)
 {
-    static char uris[8][512];
-    static unsigned next;
-    char *uri = uris[__atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % T_COUNT(uris)];
+    /* Of each thread: dozens of openers run at once in some programs. */
+    static __thread char uris[8][512];
+    static __thread unsigned next;
+    char *uri = uris[next++ % T_COUNT(uris)];
 
     snprintf(uri, sizeof(uris[0]), "gluster://fake/%s/%s", volume, name);
     return uri;
