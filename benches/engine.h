@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The workload that every contestant is given, so that nothing but the contestant differs: which offsets, how many in flight,
- * when the clock runs. A contestant is one small file that fills in `struct contestant`.
+ * The workload that every contestant is given, so that nothing but the contestant differs: which
+ * offsets, how many in flight, when the clock runs. A contestant is one small file that fills in
+ * `struct contestant`.
  *
  * A lane is a thread that submits and reaps; each image belongs to one lane.
  */
@@ -26,11 +27,12 @@ struct settings {
     unsigned images, threads, depth, read_percent, flush_every;
     uint64_t size, block, step; /* step: blocks from one request to the next */
     double seconds, warmup;
-    bool our_options;   /* libgfapi's client options: ours, or its defaults */
-    bool write_cache;   /* Gluster's write-behind may acknowledge from memory */
-    bool check;         /* compare the stamp of each block that is read */
-    bool create;        /* the images do not exist yet */
-    bool counters;      /* count instructions; see start_counters */
+    bool our_options;  /* libgfapi's client options: ours, or its defaults */
+    bool write_cache;  /* Gluster's write-behind may acknowledge from memory */
+    bool check;        /* compare the stamp of each block that is read */
+    bool create;       /* the images do not exist yet */
+    bool storage_free; /* on the stand-in for libgfapi */
+    bool counters;     /* count instructions; see start_counters */
 };
 extern struct settings settings;
 
@@ -75,7 +77,8 @@ struct contestant {
     void (*make_lane)(struct lane *lane);
     /* On the lane's own thread, before it submits; may be NULL. */
     void (*start_lane)(struct lane *lane);
-    /* Opens an image, connecting when it is the first, and closes it, disconnecting when it is the last. */
+    /* Opens an image, connecting when it is the first, and closes it, disconnecting when it is the
+     * last. */
     void (*open)(struct image *image);
     void (*close)(struct image *image);
     /* Starts slot->kind at slot->offset with slot->iov. */
@@ -87,6 +90,8 @@ extern const struct contestant contestant;
 
 /* `ret`: 0 or more on success, -errno on failure, which ends the run. */
 void finished(struct slot *slot, long ret);
+
+void go_without_storage(void);
 
 uint64_t now_ns(void);
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

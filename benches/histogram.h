@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Latencies in buckets at most 1/64 wide: a percentile is exact to 1.6 %, and recording one costs a few instructions. */
+/* Latencies in buckets at most 1/64 wide: a percentile is exact to 1.6 %, and recording one costs a
+ * few instructions. */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H
 

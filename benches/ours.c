@@ -32,7 +32,8 @@ static int register_driver(void *opaque, const BlkDriver *candidate)
     return 0;
 }
 
-static int set_fd_handler(void *opaque, BlkState *state, int fd, BlkFdHandler handler, void *argument)
+static int set_fd_handler(void *opaque, BlkState *state, int fd, BlkFdHandler handler,
+                          void *argument)
 {
     struct our_image *image = state->host_data;
     struct loop *loop = image->lane->handle;
@@ -52,8 +53,11 @@ static void report(void *opaque, int level, const char *message)
 }
 
 static const BlkHost host = {
-    .struct_size = sizeof(host), .abi_version = BLK_ABI_VERSION, .register_driver = register_driver,
-    .set_fd_handler = set_fd_handler, .report = report,
+    .struct_size = sizeof(host),
+    .abi_version = BLK_ABI_VERSION,
+    .register_driver = register_driver,
+    .set_fd_handler = set_fd_handler,
+    .report = report,
 };
 
 static void load(void)
@@ -82,7 +86,11 @@ static void make_lane(struct lane *lane)
 static void create_image(const char *uri)
 {
     char size[32];
-    BlkOption options[] = {{"size", size}, {"write-cache", settings.write_cache ? "on" : "off"}, {NULL, NULL}};
+    BlkOption options[] = {
+        {"size",        size                               },
+        {"write-cache", settings.write_cache ? "on" : "off"},
+        {NULL,          NULL                               }
+    };
     BlkError error = {.struct_size = sizeof(error)};
 
     snprintf(size, sizeof(size), "%llu", (unsigned long long)settings.size);
@@ -94,10 +102,15 @@ static void open_image(struct image *image)
 {
     struct our_image *self = calloc(1, sizeof(*self));
     char uri[512];
-    BlkOption options[] = {{"filename", uri}, {"write-cache", settings.write_cache ? "on" : "off"}, {NULL, NULL}};
+    BlkOption options[] = {
+        {"filename",    uri                                },
+        {"write-cache", settings.write_cache ? "on" : "off"},
+        {NULL,          NULL                               }
+    };
     BlkError error = {.struct_size = sizeof(error)};
 
-    snprintf(uri, sizeof(uri), "gluster+tcp://%s:%u/%s/%s", settings.server, settings.port, settings.volume, image->path);
+    snprintf(uri, sizeof(uri), "gluster+tcp://%s:%u/%s/%s", settings.server, settings.port,
+             settings.volume, image->path);
     if (settings.create)
         create_image(uri);
     if (!self)
@@ -119,7 +132,10 @@ static void close_image(struct image *image)
     free(self);
 }
 
-static void done(void *opaque, int ret) { finished(opaque, ret); }
+static void done(void *opaque, int ret)
+{
+    finished(opaque, ret);
+}
 
 static void submit(struct slot *slot)
 {
@@ -128,8 +144,12 @@ static void submit(struct slot *slot)
     int64_t length = (int64_t)slot->iov.iov_len;
 
     switch (slot->kind) {
-    case READ_OP: request = driver->aio_preadv(state, slot->offset, length, &slot->iov, 1, 0, done, slot); break;
-    case WRITE_OP: request = driver->aio_pwritev(state, slot->offset, length, &slot->iov, 1, 0, done, slot); break;
+    case READ_OP:
+        request = driver->aio_preadv(state, slot->offset, length, &slot->iov, 1, 0, done, slot);
+        break;
+    case WRITE_OP:
+        request = driver->aio_pwritev(state, slot->offset, length, &slot->iov, 1, 0, done, slot);
+        break;
     case FLUSH_OP: request = driver->aio_flush(state, done, slot); break;
     }
     if (!request)
@@ -150,5 +170,10 @@ static void wait_for_some(struct lane *lane)
 }
 
 const struct contestant contestant = {
-    .name = "ours", .make_lane = make_lane, .open = open_image, .close = close_image, .submit = submit, .wait = wait_for_some,
+    .name = "ours",
+    .make_lane = make_lane,
+    .open = open_image,
+    .close = close_image,
+    .submit = submit,
+    .wait = wait_for_some,
 };

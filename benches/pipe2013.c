@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The design of 2013: each request allocates a control block, whose address travels through a pipe when it is done; the loop
- * is told that the pipe is readable, reads one address, completes one request, and polls again.
+ * The design of 2013: each request allocates a control block, whose address travels through a pipe
+ * when it is done; the loop is told that the pipe is readable, reads one address, completes one
+ * request, and polls again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,8 @@ static void start_lane(struct lane *lane)
     fix_identity();
 }
 
-static void done(glfs_fd_t *file, ssize_t ret, struct glfs_stat *before, struct glfs_stat *after, void *cookie)
+static void done(glfs_fd_t *file, ssize_t ret, struct glfs_stat *before, struct glfs_stat *after,
+                 void *cookie)
 {
     struct control_block *block = cookie;
     struct pipe_image *self = block->slot->image->handle;
@@ -93,7 +95,9 @@ static void read_one(struct pipe_image *self)
     if (read(self->ends[0], &block, sizeof(block)) != sizeof(block))
         return;
     slot = block->slot;
-    ret = block->ret >= 0 && slot->kind != FLUSH_OP && (size_t)block->ret != slot->iov.iov_len ? -EIO : block->ret;
+    ret = block->ret >= 0 && slot->kind != FLUSH_OP && (size_t)block->ret != slot->iov.iov_len
+              ? -EIO
+              : block->ret;
     free(block);
     finished(slot, ret);
 }
@@ -109,6 +113,10 @@ static void wait_for_some(struct lane *lane)
 }
 
 const struct contestant contestant = {
-    .name = "pipe2013", .start_lane = start_lane, .open = open_image, .close = close_image, .submit = submit,
+    .name = "pipe2013",
+    .start_lane = start_lane,
+    .open = open_image,
+    .close = close_image,
+    .submit = submit,
     .wait = wait_for_some,
 };

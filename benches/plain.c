@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The least that a C program can do around libgfapi: finished requests go on a lock-free list, and a thread that sleeps is woken by a futex.
- * That is cheaper than what a host with a poll loop can use, so it is the bound for what the driver may add.
- * --wake eventfd waits in a way that a poll loop can; --wake condvar is the textbook's.
+ * The least that a C program can do around libgfapi: finished requests go on a lock-free list, and
+ * a thread that sleeps is woken by a futex. That is cheaper than what a host with a poll loop can
+ * use, so it is the bound for what the driver may add.
+ * --wake eventfd waits in a way that a poll loop can; --wake condvar is the textbook's; --wake spin
+ * never sleeps, which shows what all the others share.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -24,7 +26,8 @@ struct queue {
     int event;
 };
 
-static enum { FUTEX, EVENTFD, CONDVAR } wake;
+static const char *const names[] = {"futex", "eventfd", "condvar", "spin"};
+static enum { FUTEX, EVENTFD, CONDVAR, SPIN, WAKES } wake;
 
 static void make_lane(struct lane *lane)
 {
@@ -36,7 +39,10 @@ static void make_lane(struct lane *lane)
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->changed, NULL);
     queue->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    wake = !strcmp(settings.wake, "futex") ? FUTEX : !strcmp(settings.wake, "eventfd") ? EVENTFD : CONDVAR;
+    for (wake = FUTEX; wake < WAKES && strcmp(settings.wake, names[wake]); wake++)
+        ;
+    if (wake == WAKES)
+        fail("no such way to wait: %s", settings.wake);
     lane->handle = queue;
 }
 
@@ -56,22 +62,26 @@ static void wake_up(struct queue *queue)
         pthread_cond_signal(&queue->changed);
         pthread_mutex_unlock(&queue->lock);
         break;
+    default: break;
     }
 }
 
-static void done(glfs_fd_t *file, ssize_t ret, struct glfs_stat *before, struct glfs_stat *after, void *cookie)
+static void done(glfs_fd_t *file, ssize_t ret, struct glfs_stat *before, struct glfs_stat *after,
+                 void *cookie)
 {
     struct slot *slot = cookie;
     struct queue *queue = slot->image->lane->handle;
 
     (void)file, (void)before, (void)after;
-    slot->result = ret < 0 ? -errno : slot->kind != FLUSH_OP && (size_t)ret != slot->iov.iov_len ? -EIO : 0;
+    slot->result = ret < 0                                                      ? -errno
+                   : slot->kind != FLUSH_OP && (size_t)ret != slot->iov.iov_len ? -EIO
+                                                                                : 0;
     slot->next = atomic_load_explicit(&queue->newest, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&queue->newest, &slot->next, slot, memory_order_seq_cst,
-                                                  memory_order_relaxed))
+    while (!atomic_compare_exchange_weak_explicit(&queue->newest, &slot->next, slot,
+                                                  memory_order_seq_cst, memory_order_relaxed))
         ;
-    /* The slot may be on its next journey already. Sequentially consistent, as are the two accesses in `sleep_until`:
-     * either this sees `asleep`, or the lane sees the slot. */
+    /* The slot may be on its next journey already. Sequentially consistent, as are the two accesses
+     * in `sleep_until`: either this sees `asleep`, or the lane sees the slot. */
     if (atomic_load(&queue->asleep) && atomic_exchange(&queue->asleep, 0))
         wake_up(queue);
 }
@@ -99,6 +109,7 @@ static void sleep_until_woken(struct queue *queue)
             pthread_cond_wait(&queue->changed, &queue->lock);
         pthread_mutex_unlock(&queue->lock);
         break;
+    default: break;
     }
 }
 
@@ -108,7 +119,8 @@ static void wait_for_some(struct lane *lane)
     struct slot *newest, *oldest = NULL;
 
     while (!atomic_load_explicit(&queue->newest, memory_order_relaxed))
-        sleep_until_woken(queue);
+        if (wake != SPIN)
+            sleep_until_woken(queue);
     newest = atomic_exchange(&queue->newest, NULL);
     while (newest) {
         struct slot *next = newest->next;
@@ -125,13 +137,27 @@ static void wait_for_some(struct lane *lane)
     }
 }
 
-static void open_image(struct image *image) { image->handle = open_file(image); }
+static void open_image(struct image *image)
+{
+    image->handle = open_file(image);
+}
 
-static void close_image(struct image *image) { close_file(image->handle); }
+static void close_image(struct image *image)
+{
+    close_file(image->handle);
+}
 
-static void submit(struct slot *slot) { send_slot(slot->image->handle, slot, done, slot); }
+static void submit(struct slot *slot)
+{
+    send_slot(slot->image->handle, slot, done, slot);
+}
 
 const struct contestant contestant = {
-    .name = "plain", .make_lane = make_lane, .start_lane = start_lane, .open = open_image, .close = close_image,
-    .submit = submit, .wait = wait_for_some,
+    .name = "plain",
+    .make_lane = make_lane,
+    .start_lane = start_lane,
+    .open = open_image,
+    .close = close_image,
+    .submit = submit,
+    .wait = wait_for_some,
 };

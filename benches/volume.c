@@ -25,6 +25,7 @@ static void set_our_options(void)
     set("*-open-behind", "pass-through", "true");
     set("*-quick-read", "max-file-size", "0");
     set("*-client-*", "event-threads", "1");
+    set("*-disperse-*", "parallel-writes", "off");
     if (settings.write_cache)
         set("*-write-behind", "resync-failed-syncs-after-fsync", "on");
     else
@@ -89,8 +90,12 @@ void send_slot(glfs_fd_t *file, struct slot *slot, glfs_io_cbk callback, void *c
     int ret = -1;
 
     switch (slot->kind) {
-    case READ_OP: ret = glfs_preadv_async(file, &slot->iov, 1, slot->offset, 0, callback, cookie); break;
-    case WRITE_OP: ret = glfs_pwritev_async(file, &slot->iov, 1, slot->offset, 0, callback, cookie); break;
+    case READ_OP:
+        ret = glfs_preadv_async(file, &slot->iov, 1, slot->offset, 0, callback, cookie);
+        break;
+    case WRITE_OP:
+        ret = glfs_pwritev_async(file, &slot->iov, 1, slot->offset, 0, callback, cookie);
+        break;
     case FLUSH_OP: ret = glfs_fsync_async(file, callback, cookie); break;
     }
     if (ret < 0)

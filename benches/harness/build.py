@@ -9,6 +9,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 SOURCES = REPO / "benches"
+FAKE = REPO / "c-tests/fake_gfapi"
 
 
 class Unavailable(Exception):
@@ -23,7 +24,9 @@ def library():
     """The driver as it is shipped."""
     cargo = shutil.which("cargo") or str(Path.home() / ".cargo/bin/cargo")
     environment = dict(os.environ, PATH=f"{Path(cargo).parent}:{os.environ['PATH']}")
-    subprocess.run([cargo, "build", "--release", "--locked", "--lib"], cwd=REPO, env=environment, check=True)
+    subprocess.run(
+        [cargo, "build", "--release", "--locked", "--lib"], cwd=REPO, env=environment, check=True
+    )
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
     return target / "release/libblkgluster.so"
 
@@ -32,17 +35,70 @@ def programs(where):
     """Every contestant over the one engine."""
     where.mkdir(parents=True, exist_ok=True)
     compiler = os.environ.get("CC", "gcc")
-    flags = ["-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Werror", f"-I{REPO}/include", "-pthread"]
+    flags = [
+        "-O2",
+        "-g",
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f"-I{REPO}/include",
+        f"-I{FAKE}",
+        "-pthread",
+    ]
     gluster = output("pkg-config", "--cflags", "--libs", "glusterfs-api").split()
     for name, parts, libraries in (
         ("plain", ["volume.c", "plain.c"], gluster),
         ("pipe2013", ["volume.c", "pipe2013.c"], gluster),
-        ("ours", ["ours.c"], ["-ldl"]),
+        ("ours", ["ours.c"], ["-ldl"]),  # libgfapi comes with the driver
     ):
-        files = [str(SOURCES / part) for part in ("engine.c", "measure.c", *parts)]
+        files = [
+            str(SOURCES / part) for part in ("engine.c", "measure.c", "storage_free.c", *parts)
+        ]
         subprocess.run([compiler, *flags, *files, "-o", str(where / name), *libraries], check=True)
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", str(SOURCES / "nofini.c"), "-o", str(where / "nofini.so")],
-                   check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-shared",
+            "-fPIC",
+            "-O2",
+            str(SOURCES / "nofini.c"),
+            "-o",
+            str(where / "nofini.so"),
+        ],
+        check=True,
+    )
+
+
+def fake(where):
+    """The stand-in for libgfapi, as c-tests/fake_gfapi/meson.build builds it but optimised."""
+    where.mkdir(parents=True, exist_ok=True)
+    text = (FAKE / "meson.build").read_text()
+    names = re.search(r"shared_library\('gfapi',(.*?)version:", text, re.S)
+    files = [str(FAKE / name) for name in re.findall(r"'(\w+\.c)'", names.group(1))]
+    includes = output("pkg-config", "--cflags", "glusterfs-api").split()
+    target = where / "libgfapi.so.0"
+    subprocess.run(
+        [
+            os.environ.get("CC", "gcc"),
+            "-shared",
+            "-fPIC",
+            "-O2",
+            "-g",
+            "-std=gnu11",
+            "-D_GNU_SOURCE",
+            "-fvisibility=hidden",
+            *includes,
+            *files,
+            "-o",
+            str(target),
+            "-Wl,-soname,libgfapi.so.0",
+            f"-Wl,--version-script,{FAKE}/libgfapi.map",
+            "-Wl,-z,nodelete",
+            "-pthread",
+        ],
+        check=True,
+    )
 
 
 def same_options():
@@ -51,7 +107,9 @@ def same_options():
     ours = set(re.findall(r"\(\s*c" + pair, (REPO / "src/gfapi.rs").read_text()))
     theirs = set(re.findall(r"\bset\(\s*" + pair, (SOURCES / "volume.c").read_text()))
     if not ours or ours != theirs:
-        raise SystemExit(f"bench: benches/volume.c and src/gfapi.rs set different options: {sorted(ours ^ theirs)}")
+        raise SystemExit(
+            f"bench: benches/volume.c and src/gfapi.rs set different options: {sorted(ours ^ theirs)}"
+        )
 
 
 class Qemu:
@@ -103,11 +161,29 @@ class Qemu:
 
     def _download(self, packages):
         # as root, for apt's own user may not write here
-        get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3", "download", *packages]
-        done = subprocess.run(get, cwd=self.where, stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False)
+        get = [
+            "apt-get",
+            "-q",
+            "-o",
+            "APT::Sandbox::User=root",
+            "-o",
+            "Acquire::Retries=3",
+            "download",
+            *packages,
+        ]
+        done = subprocess.run(
+            get,
+            cwd=self.where,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
         if done.returncode:
-            raise Unavailable(f"cannot download {' '.join(packages)}: {done.stdout.strip().splitlines()[-1]}")
+            raise Unavailable(
+                f"cannot download {' '.join(packages)}: {done.stdout.strip().splitlines()[-1]}"
+            )
         for package in self.where.glob("*.deb"):
             subprocess.run(["dpkg", "-x", str(package), str(self.root)], check=True)
             package.unlink()
@@ -115,22 +191,41 @@ class Qemu:
     @staticmethod
     def _closure(package):
         """What apt would install for it on an empty system, less what is installed here."""
-        uris = output("apt-get", "-o", "Dir::State::status=/dev/null", "--print-uris", "-qq", "-y",
-                      "--no-install-recommends", "install", package)
+        uris = output(
+            "apt-get",
+            "-o",
+            "Dir::State::status=/dev/null",
+            "--print-uris",
+            "-qq",
+            "-y",
+            "--no-install-recommends",
+            "install",
+            package,
+        )
         wanted = re.findall(r"'\S+' ([^_]+)_([^_]+)_\S+\.deb", uris)
         installed = set(output("dpkg-query", "-W", "-f", "${Package}\n").split())
-        return [f"{name}={version.replace('%3a', ':')}" for name, version in wanted if name not in installed]
+        return [
+            f"{name}={version.replace('%3a', ':')}"
+            for name, version in wanted
+            if name not in installed
+        ]
 
     def _missing(self):
         listing = ""
-        for file in (self.bin / "qemu-img", self.bin / "qemu-io", self.modules / "block-gluster.so"):
+        for file in (
+            self.bin / "qemu-img",
+            self.bin / "qemu-io",
+            self.modules / "block-gluster.so",
+        ):
             listing += output("ldd", str(file), env=self.environment(preload=None))
         return sorted({line.split()[0] for line in listing.splitlines() if "not found" in line})
 
     def environment(self, preload):
         environment = dict(os.environ, QEMU_MODULE_DIR=str(self.modules))
         # Only what the system lacks was unpacked here, so nothing of it can clash with the system's.
-        libraries = [str(self.root / part) for part in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")]
+        libraries = [
+            str(self.root / part) for part in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
+        ]
         environment["LD_LIBRARY_PATH"] = ":".join(libraries)
         if preload:
             environment["LD_PRELOAD"] = str(preload)

@@ -62,6 +62,7 @@ class House:
 OURS = {  # name -> program and its options
     "plain": ["plain", "--our-options"],
     "plain-eventfd": ["plain", "--our-options", "--wake", "eventfd"],
+    "plain-spin": ["plain", "--our-options", "--wake", "spin"],
     "plain-through": ["plain", "--our-options", "--write-cache", "off"],
     "plain-default": ["plain"],
     "pipe2013": ["pipe2013"],
@@ -72,11 +73,35 @@ OURS = {  # name -> program and its options
 
 def command(house, name, row, *more):
     program, *options = OURS[name]
-    arguments = [str(house.programs / program), *options, "--server", house.server, "--port", house.port,
-                 "--volume", row.volume, "--image", row.image, "--size", str(row.size), "--block", str(row.block),
-                 "--depth", str(row.depth), "--step", str(row.step), "--read-percent", str(row.read_percent),
-                 "--flush-every", str(row.flush_every), "--images", str(row.images),
-                 "--threads", str(row.threads), *more]
+    arguments = [
+        str(house.programs / program),
+        *options,
+        "--server",
+        house.server,
+        "--port",
+        house.port,
+        "--volume",
+        row.volume,
+        "--image",
+        row.image,
+        "--size",
+        str(row.size),
+        "--block",
+        str(row.block),
+        "--depth",
+        str(row.depth),
+        "--step",
+        str(row.step),
+        "--read-percent",
+        str(row.read_percent),
+        "--flush-every",
+        str(row.flush_every),
+        "--images",
+        str(row.images),
+        "--threads",
+        str(row.threads),
+        *more,
+    ]
     if program == "ours":
         arguments += ["--library", str(house.library)]
     if row.access == "read" and row.kind != "free":
@@ -85,7 +110,9 @@ def command(house, name, row, *more):
 
 
 def own(house, name, row):
-    text, usage = run(command(house, name, row, "--seconds", str(house.seconds)), seconds=house.seconds + 60)
+    text, usage = run(
+        command(house, name, row, "--seconds", str(house.seconds)), seconds=house.seconds + 60
+    )
     result = json.loads(text)
     result["process_cpu_s"] = seconds_of(usage)
     return result
@@ -96,8 +123,14 @@ class Turns:
 
     def __init__(self, house, names, row):
         self.processes = {
-            name: subprocess.Popen(command(house, name, row, "--task", "serve", "--warmup", "0.1"),
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for name in names}
+            name: subprocess.Popen(
+                command(house, name, row, "--task", "serve", "--warmup", "0.1"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for name in names
+        }
 
     def turn(self, name, seconds):
         process = self.processes[name]
@@ -116,6 +149,7 @@ class Turns:
 
 
 # --- QEMU -------------------------------------------------------------------------------------------------
+
 
 def qemu(house, _name, row):
     """qemu-img bench counts requests instead of seconds, and its processor time includes opening the image: that of a
@@ -144,8 +178,22 @@ def qemu(house, _name, row):
 
 
 def _bench(house, row, count):
-    arguments = [str(house.qemu.bin / "qemu-img"), "bench", "-f", "raw", "-t", "writeback", "-c", str(count),
-                 "-d", str(min(row.depth, count)), "-s", str(row.block), "-S", str(row.step * row.block)]
+    arguments = [
+        str(house.qemu.bin / "qemu-img"),
+        "bench",
+        "-f",
+        "raw",
+        "-t",
+        "writeback",
+        "-c",
+        str(count),
+        "-d",
+        str(min(row.depth, count)),
+        "-s",
+        str(row.block),
+        "-S",
+        str(row.step * row.block),
+    ]
     if row.access == "write":
         arguments += ["-w", "--pattern", "90"]
     if row.flush_every and count > 1:
@@ -156,15 +204,25 @@ def _bench(house, row, count):
         seen["threads"] = threads_of(pid)
         seen["maps"] = _maps(pid)
 
-    text, usage = run([*arguments, house.uri(row)], house.qemu.environment(house.programs / "nofini.so"),
-                      seconds=house.seconds * 10 + 60, probe=probe if count > 1 else None)
+    text, usage = run(
+        [*arguments, house.uri(row)],
+        house.qemu.environment(house.programs / "nofini.so"),
+        seconds=house.seconds * 10 + 60,
+        probe=probe if count > 1 else None,
+    )
     # QEMU falls back silently on the installed module, if there is one, when it does not like ours.
     if seen.get("maps") and str(house.qemu.modules / "block-gluster.so") not in seen["maps"]:
         raise Failed("QEMU did not load the unpacked block-gluster.so")
     took = float(text.split("Run completed in ")[1].split()[0])
     iops = count / max(took, 0.0005)
-    return {"contestant": "qemu", "ops": count, "seconds": took, "iops": iops,
-            "mean_us": row.depth / iops * 1e6, "threads": seen.get("threads")}, usage
+    return {
+        "contestant": "qemu",
+        "ops": count,
+        "seconds": took,
+        "iops": iops,
+        "mean_us": row.depth / iops * 1e6,
+        "threads": seen.get("threads"),
+    }, usage
 
 
 def _maps(pid):
@@ -175,8 +233,7 @@ def _maps(pid):
 
 
 def qemu_open(house, row):
-    """From start to end of a process that opens an image, reads once and closes it, less that of one that does so with a local file.
-    """
+    """From start to end of a process that opens an image, reads once and closes it, less that of one that does so with a local file."""
     if isinstance(house.qemu, str):
         raise Unavailable(house.qemu)
     local = house.programs / "local.img"
@@ -184,8 +241,11 @@ def qemu_open(house, row):
     took = {}
     for what, image in (("local", str(local)), ("volume", house.uri(row) + ".0")):
         begun = time.monotonic()
-        run([str(house.qemu.bin / "qemu-io"), "-r", "-f", "raw", "-c", "read 0 4k", image],
-            house.qemu.environment(None), seconds=60)
+        run(
+            [str(house.qemu.bin / "qemu-io"), "-r", "-f", "raw", "-c", "read 0 4k", image],
+            house.qemu.environment(None),
+            seconds=60,
+        )
         took[what] = (time.monotonic() - begun) * 1e3
     return {"open_and_close_ms": took["volume"] - took["local"]}
 
@@ -198,20 +258,30 @@ def qemu_io(house, _name, row):
     count = min(4000, max(200, int(1000 * house.seconds)))
     lines = (f"{verb} -C {i * row.step % blocks * row.block} {row.block}" for i in range(count))
     flags = ["-r"] if row.access == "read" else []
-    text, _ = run([str(house.qemu.bin / "qemu-io"), "-f", "raw", *flags, house.uri(row)],
-                  house.qemu.environment(house.programs / "nofini.so"), text="\n".join(lines) + "\n",
-                  seconds=house.seconds * 10 + 60)
+    text, _ = run(
+        [str(house.qemu.bin / "qemu-io"), "-f", "raw", *flags, house.uri(row)],
+        house.qemu.environment(house.programs / "nofini.so"),
+        text="\n".join(lines) + "\n",
+        seconds=house.seconds * 10 + 60,
+    )
     # bytes,requests,time,bytes per second,requests per second; the time has too few digits
     rates = [float(line.rsplit(",", 1)[1]) for line in text.splitlines() if line.count(",") == 4]
     latencies = sorted(1e6 / rate for rate in rates)
     if len(latencies) != count:
         raise Failed(f"qemu-io answered {len(latencies)} of {count} requests")
     mean = statistics.mean(latencies)
-    return {"contestant": "qemu-io", "ops": count, "iops": 1e6 / mean, "mean_us": mean,
-            "p50_us": latencies[count // 2], "p99_us": latencies[count * 99 // 100]}
+    return {
+        "contestant": "qemu-io",
+        "ops": count,
+        "iops": 1e6 / mean,
+        "mean_us": mean,
+        "p50_us": latencies[count // 2],
+        "p99_us": latencies[count * 99 // 100],
+    }
 
 
 # --- fio --------------------------------------------------------------------------------------------------
+
 
 def fio(house, name, row):
     """`fio-async` is the engine gfapi_async, `fio` the engine gfapi, which has one request in flight whatever the depth."""
@@ -220,7 +290,9 @@ def fio(house, name, row):
     if row.images > 1 or row.threads > 1:
         raise Unavailable("left to the contestants that share a connection between images")
     empty = house.empty_run(name, row, lambda: _fio(house, name, row, ["--number_ios=1"])[1])
-    jobs, usage = _fio(house, name, row, ["--time_based", f"--runtime={max(1, round(house.seconds))}"])
+    jobs, usage = _fio(
+        house, name, row, ["--time_based", f"--runtime={max(1, round(house.seconds))}"]
+    )
     sides = [jobs[side] for side in ("read", "write") if jobs[side]["total_ios"]]
     ops = sum(side["total_ios"] for side in sides)
     if not ops or jobs["error"]:
@@ -229,32 +301,58 @@ def fio(house, name, row):
     def latency(quantile):
         return max(side["clat_ns"]["percentile"][quantile] for side in sides) / 1e3
 
-    return {"contestant": name, "ops": ops, "iops": sum(side["iops"] for side in sides),
-            "cpu_us": max(0.0, seconds_of(usage) - empty) / ops * 1e6, "process_cpu_s": seconds_of(usage),
-            "mean_us": sum(side["clat_ns"]["mean"] * side["total_ios"] for side in sides) / ops / 1e3,
-            "p50_us": latency("50.000000"), "p99_us": latency("99.000000"), "rss_kib": usage.ru_maxrss}
+    return {
+        "contestant": name,
+        "ops": ops,
+        "iops": sum(side["iops"] for side in sides),
+        "cpu_us": max(0.0, seconds_of(usage) - empty) / ops * 1e6,
+        "process_cpu_s": seconds_of(usage),
+        "mean_us": sum(side["clat_ns"]["mean"] * side["total_ios"] for side in sides) / ops / 1e3,
+        "p50_us": latency("50.000000"),
+        "p99_us": latency("99.000000"),
+        "rss_kib": usage.ru_maxrss,
+    }
 
 
 def _fio(house, name, row, more):
     path, _ = house.fio
     mode = {"read": "read", "write": "write", "mix": "rw"}[row.access]
-    arguments = [path, "--name=bench", "--thread", "--output-format=json", "--randrepeat=1",
-                 f"--ioengine={'gfapi_async' if name == 'fio-async' else 'gfapi'}", f"--volume={row.volume}",
-                 f"--brick={house.server}", f"--filename={row.image}", f"--size={row.size}", f"--bs={row.block}",
-                 f"--iodepth={row.depth}", f"--rw={'rand' if row.random else ''}{mode}", *more]
+    arguments = [
+        path,
+        "--name=bench",
+        "--thread",
+        "--output-format=json",
+        "--randrepeat=1",
+        f"--ioengine={'gfapi_async' if name == 'fio-async' else 'gfapi'}",
+        f"--volume={row.volume}",
+        f"--brick={house.server}",
+        f"--filename={row.image}",
+        f"--size={row.size}",
+        f"--bs={row.block}",
+        f"--iodepth={row.depth}",
+        f"--rw={'rand' if row.random else ''}{mode}",
+        *more,
+    ]
     if row.access == "mix":
         arguments.append(f"--rwmixread={row.read_percent}")
     if row.flush_every:
         arguments.append(f"--fsync={row.flush_every}")
     environment = dict(os.environ, LD_PRELOAD=str(house.programs / "nofini.so"))
     text, usage = run(arguments, environment, seconds=house.seconds * 10 + 60)
-    return json.loads(text[text.index("{"):])["jobs"][0], usage
+    return json.loads(text[text.index("{") :])["jobs"][0], usage
 
 
 # --- without any storage ----------------------------------------------------------------------------------
 
-def storage_free(_house, _name, _row):
-    raise Unavailable("not written yet")
+
+def storage_free(house, name, row):
+    environment = dict(os.environ, LD_LIBRARY_PATH=str(house.programs / "fake"))
+    text, usage = run(
+        [*command(house, name, row, "--storage-free"), "--seconds", str(house.seconds)],
+        environment,
+        seconds=house.seconds + 60,
+    )
+    return {**json.loads(text), "process_cpu_s": seconds_of(usage)}
 
 
 RUNNERS = {"qemu": qemu, "qemu-io": qemu_io, "fio": fio, "fio-async": fio}

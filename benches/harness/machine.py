@@ -14,7 +14,7 @@ class Failed(Exception):
 
 
 def wait(process, seconds):
-    """Its output, exit code and resource usage, which subprocess cannot tell."""
+    """Its resource usage, which subprocess cannot tell."""
     deadline = time.monotonic() + seconds
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -22,9 +22,6 @@ def wait(process, seconds):
             process.returncode = os.waitstatus_to_exitcode(status)
             return usage
         if time.monotonic() > deadline:
-            process.kill()
-            os.wait4(process.pid, 0)
-            process.returncode = -9
             raise Failed(f"still running after {seconds:.0f} s")
         time.sleep(0.005)
 
@@ -32,17 +29,30 @@ def wait(process, seconds):
 def run(command, environment=None, text=None, seconds=60, probe=None):
     """(output, usage). `probe` is called with the process's id when a third of a second is over."""
     with open(os.devnull) as nothing, Spool() as out, Spool() as err:
-        process = subprocess.Popen(command, env=environment, stdout=out.file, stderr=err.file,
-                                   stdin=nothing if text is None else subprocess.PIPE, text=True)
-        if text is not None:
-            process.stdin.write(text)
-            process.stdin.close()
-        if probe:
-            time.sleep(0.3)
-            probe(process.pid)
-        usage = wait(process, seconds)
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=out.file,
+            stderr=err.file,
+            stdin=nothing if text is None else subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if text is not None:
+                process.stdin.write(text)
+                process.stdin.close()
+            if probe:
+                time.sleep(0.3)
+                probe(process.pid)
+            usage = wait(process, seconds)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
         if process.returncode:
-            last = (err.text().strip().splitlines() or out.text().strip().splitlines() or ["no word"])[-1]
+            last = (
+                err.text().strip().splitlines() or out.text().strip().splitlines() or ["no word"]
+            )[-1]
             raise Failed(f"{os.path.basename(command[0])}: {last}")
         return out.text(), usage
 
@@ -77,7 +87,9 @@ class Weather:
     """What happened on the machine between two looks."""
 
     def __init__(self, mark):
-        self.daemons = [pid for pid in os.listdir("/proc") if pid.isdigit() and self._carries(pid, mark)]
+        self.daemons = [
+            pid for pid in os.listdir("/proc") if pid.isdigit() and self._carries(pid, mark)
+        ]
 
     @staticmethod
     def _carries(pid, mark):
@@ -117,4 +129,8 @@ class Weather:
         """Shares of the whole machine's time. `running`: processor seconds of children that have not ended."""
         daemons, busy, steal, total, own = (now - then for now, then in zip(self.look(), before))
         foreign = max(0.0, busy - daemons - own - running)
-        return {"daemons_s": daemons, "foreign": foreign / max(total, 0.01), "steal": steal / max(total, 0.01)}
+        return {
+            "daemons_s": daemons,
+            "foreign": foreign / max(total, 0.01),
+            "steal": steal / max(total, 0.01),
+        }

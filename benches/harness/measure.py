@@ -37,7 +37,12 @@ class Book:
 
 
 def measure(house, weather, row, round_number, book):
-    kinds = {"turns": take_turns, "many": many_images, "open": open_and_close, "free": contestants.storage_free}
+    kinds = {
+        "turns": take_turns,
+        "many": many_images,
+        "open": open_and_close,
+        "free": contestants.storage_free,
+    }
     if row.kind == "turns":
         take_turns(house, weather, row, round_number, book)
         return
@@ -104,9 +109,14 @@ def many_images(house, name, row):
     short.seconds = min(house.seconds, 1.0)
     one, many = (own(short, name, replace(row, images=images, kind="io")) for images in (1, MANY))
     net = [result["rss_kib"] - result["buffer_kib"] for result in (one, many)]
-    return {"rss_kib": many["rss_kib"], "threads": many["threads"], "iops": many["iops"],
-            "cpu_us": many["cpu_us"], "threads_more": many["threads"] - one["threads"],
-            "kib_per_image": (net[1] - net[0]) / (MANY - 1)}
+    return {
+        "rss_kib": many["rss_kib"],
+        "threads": many["threads"],
+        "iops": many["iops"],
+        "cpu_us": many["cpu_us"],
+        "threads_more": many["threads"] - one["threads"],
+        "kib_per_image": (net[1] - net[0]) / (MANY - 1),
+    }
 
 
 def open_and_close(house, name, row):

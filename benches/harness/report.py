@@ -5,15 +5,33 @@ import csv
 import statistics
 
 COLUMNS = {  # by kind of row: metric, heading, digits
-    "io": (("iops", "IOPS", 0), ("cpu_us", "client CPU us", 1), ("p50_us", "p50 us", 0), ("p99_us", "p99 us", 0)),
-    "open": (("open_cold_ms", "open ms", 1), ("open_second_ms", "2nd image", 2), ("close_last_ms", "close", 2),
-             ("open_again_ms", "reopen", 1), ("open_and_close_ms", "both", 0)),
-    "many": (("kib_per_image", "KiB per image", 0), ("threads", "threads", 0), ("threads_more", "more than for one", 0),
-             ("rss_kib", "RSS KiB", 0)),
+    "io": (
+        ("iops", "IOPS", 0),
+        ("cpu_us", "client CPU us", 1),
+        ("p50_us", "p50 us", 0),
+        ("p99_us", "p99 us", 0),
+    ),
+    "open": (
+        ("open_cold_ms", "open ms", 1),
+        ("open_second_ms", "2nd image", 2),
+        ("close_last_ms", "close", 2),
+        ("open_again_ms", "reopen", 1),
+        ("open_and_close_ms", "both", 0),
+    ),
+    "many": (
+        ("kib_per_image", "KiB per image", 0),
+        ("threads", "threads", 0),
+        ("threads_more", "more than for one", 0),
+        ("rss_kib", "RSS KiB", 0),
+    ),
 }
 COLUMNS["free"] = COLUMNS["io"]
-COLUMNS["turns"] = (*COLUMNS["io"][:2], ("user_us", "user us", 1), ("system_us", "system us", 1),
-                    ("sleeps", "sleeps per I/O", 2))
+COLUMNS["turns"] = (
+    *COLUMNS["io"][:2],
+    ("user_us", "user us", 1),
+    ("system_us", "system us", 1),
+    ("sleeps", "sleeps per I/O", 2),
+)
 
 
 def values(results, metric):
@@ -30,7 +48,9 @@ def cell(results, metric, digits):
     if not found:
         return "-"
     middle = f"{statistics.median(found):.{digits}f}"
-    return middle if len(found) == 1 else f"{middle} [{min(found):.{digits}f}-{max(found):.{digits}f}]"
+    return (
+        middle if len(found) == 1 else f"{middle} [{min(found):.{digits}f}-{max(found):.{digits}f}]"
+    )
 
 
 def judge(goal, results):
@@ -43,9 +63,16 @@ def judge(goal, results):
     theirs = median(results.get(goal.versus, []), goal.metric)
     if not theirs:
         return None
-    other = {result["round"]: result[goal.metric] for result in results[goal.versus] if result.get(goal.metric)}
-    pairs = [result[goal.metric] / other[result["round"]] for result in results[goal.who]
-             if result["round"] in other and result.get(goal.metric) is not None]
+    other = {
+        result["round"]: result[goal.metric]
+        for result in results[goal.versus]
+        if result.get(goal.metric)
+    }
+    pairs = [
+        result[goal.metric] / other[result["round"]]
+        for result in results[goal.who]
+        if result["round"] in other and result.get(goal.metric) is not None
+    ]
     return mine / theirs, compare(mine / theirs, goal), (min(pairs), max(pairs)) if pairs else None
 
 
@@ -72,26 +99,42 @@ def table(row, book):
         if (row.name, name) in book.skipped:
             lines.append([name, f"skipped: {book.skipped[row.name, name]}"])
         elif results.get(name):
-            lines.append([name, *(cell(results[name], metric, digits) for metric, _, digits in columns)])
+            lines.append(
+                [name, *(cell(results[name], metric, digits) for metric, _, digits in columns)]
+            )
     whole = [line for line in lines if len(line) > 2]
     widths = [max(len(line[i]) for line in whole) for i in range(len(columns) + 1)]
     yield row.name
     for line in lines:
-        yield "  " + "  ".join(text.rjust(width) if i else text.ljust(width)
-                               for i, (text, width) in enumerate(zip(line, widths)))  if len(line) > 2 else \
-            f"  {line[0].ljust(widths[0])}  {line[1]}"
+        yield (
+            "  "
+            + "  ".join(
+                text.rjust(width) if i else text.ljust(width)
+                for i, (text, width) in enumerate(zip(line, widths))
+            )
+            if len(line) > 2
+            else f"  {line[0].ljust(widths[0])}  {line[1]}"
+        )
     for goal in row.goals:
         yield f"  goal: {verdict(goal, results)}"
-    foreign = [result["foreign"] for found in results.values() for result in found if "foreign" in result]
+    foreign = [
+        result["foreign"] for found in results.values() for result in found if "foreign" in result
+    ]
     if foreign:
-        yield (f"  others took {statistics.median(foreign):.0%} of the machine"
-               f" [{min(foreign):.0%}-{max(foreign):.0%}]")
+        yield (
+            f"  others took {statistics.median(foreign):.0%} of the machine"
+            f" [{min(foreign):.0%}-{max(foreign):.0%}]"
+        )
 
 
 def write_csv(where, rows, book):
     with open(where / "runs.csv", "w", newline="") as file:
-        every = [{"row": row.name, "contestant": name, **result} for row in rows
-                 for name, results in book.results[row.name].items() for result in results]
+        every = [
+            {"row": row.name, "contestant": name, **result}
+            for row in rows
+            for name, results in book.results[row.name].items()
+            for result in results
+        ]
         keys = list(dict.fromkeys(key for line in every for key in line))
         writer = csv.DictWriter(file, keys)
         writer.writeheader()
@@ -101,11 +144,22 @@ def write_csv(where, rows, book):
         writer.writerow(["row", "contestant", "metric", "median", "min", "max", "rounds"])
         for row in rows:
             for name, results in book.results[row.name].items():
-                for metric in dict.fromkeys(key for result in results for key in result if key != "round"):
+                for metric in dict.fromkeys(
+                    key for result in results for key in result if key != "round"
+                ):
                     found = values(results, metric)
                     if found and all(isinstance(value, (int, float)) for value in found):
-                        writer.writerow([row.name, name, metric, statistics.median(found), min(found), max(found),
-                                         len(found)])
+                        writer.writerow(
+                            [
+                                row.name,
+                                name,
+                                metric,
+                                statistics.median(found),
+                                min(found),
+                                max(found),
+                                len(found),
+                            ]
+                        )
     with open(where / "goals.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "goal", "value", "met"])
