@@ -211,6 +211,25 @@ static void cancelled_in_a_shared_call(void)
     fake.set_order(FAKE_IN_ORDER, 0);
 }
 
+/* Not one dispatch each: a host's loop may have much to do in between. */
+static void dispatched(void)
+{
+    int i;
+
+    fake.set_mode(FAKE_HELD, 0);
+    submit(true);
+    ok(fake.wait_held(FIRST_SHARED - 1, 10000), "the first calls are out");
+    fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
+    for (i = 0; i < FIRST_SHARED - 1; i++)
+        io_wait(&io[i]);
+    ok(fake.wait_held(CALLS - FIRST_SHARED + 1, 10000), "the shared calls are out");
+    fake.set_mode(FAKE_DELAYED, 300);
+    fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
+    ok(fake.wait_idle(10000), "the shared calls are done");
+    is(img.drv->dispatch(&img.bs), REQUESTS - FIRST_SHARED + 1, "one dispatch calls all that shared them");
+    is(img.drv->dispatch(&img.bs), 0, "... nothing is left for the next one");
+}
+
 static void cancelled_asynchronously(void)
 {
     int i, early = 0;
@@ -303,6 +322,7 @@ int main(void)
     the_end_within();
     cancelled();
     cancelled_in_a_shared_call();
+    dispatched();
     cancelled_asynchronously();
     nested();
     fake.set_mode(FAKE_THREAD, 0);
