@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Builds our side in release mode, and fetches the other: Debian 12's QEMU, unpacked but not installed."""
+"""Builds our side in release mode, and fetches the other: Debian 12's QEMU, unpacked only."""
 
 import os
 import re
@@ -102,13 +102,13 @@ def fake(where):
 
 
 def same_options():
-    """The plain loop's client options are copied by hand from the driver's: they must not drift apart."""
+    """The plain loop's client options are a copy of the driver's: they must not drift apart."""
     pair = r'"([^"]+)",\s*c?"([^"]+)",\s*c?"([^"]+)"'
     ours = set(re.findall(r"\(\s*c" + pair, (REPO / "src/gfapi.rs").read_text()))
     theirs = set(re.findall(r"\bset\(\s*" + pair, (SOURCES / "volume.c").read_text()))
     if not ours or ours != theirs:
         raise SystemExit(
-            f"bench: benches/volume.c and src/gfapi.rs set different options: {sorted(ours ^ theirs)}"
+            f"bench: src/gfapi.rs and benches/volume.c differ in options: {sorted(ours ^ theirs)}"
         )
 
 
@@ -222,7 +222,7 @@ class Qemu:
 
     def environment(self, preload):
         environment = dict(os.environ, QEMU_MODULE_DIR=str(self.modules))
-        # Only what the system lacks was unpacked here, so nothing of it can clash with the system's.
+        # Only what the system lacks was unpacked here, so nothing clashes with the system's.
         libraries = [
             str(self.root / part) for part in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
         ]

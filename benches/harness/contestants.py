@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One way to run each contestant. Each returns a dictionary of what it measured, the same keys where it can."""
+"""How each contestant is run. All answer with the same keys, as far as they can tell."""
 
 import json
 import os
@@ -57,7 +57,7 @@ class House:
         return f"gluster+tcp://{self.server}:{self.port}/{row.volume}/{row.image}"
 
 
-# --- our own programs -------------------------------------------------------------------------------------
+# --- our own programs ---------------------------------------------------------------------------
 
 OURS = {  # name -> program and its options
     "plain": ["plain", "--our-options"],
@@ -148,12 +148,12 @@ class Turns:
             process.stdout.close()
 
 
-# --- QEMU -------------------------------------------------------------------------------------------------
+# --- QEMU ---------------------------------------------------------------------------------------
 
 
 def qemu(house, _name, row):
-    """qemu-img bench counts requests instead of seconds, and its processor time includes opening the image: that of a
-    run of one request is taken off."""
+    """qemu-img bench counts requests instead of seconds, and its processor time includes opening
+    the image: that of a run of one request is taken off."""
     if isinstance(house.qemu, str):
         raise Unavailable(house.qemu)
     if row.access == "mix":
@@ -233,7 +233,8 @@ def _maps(pid):
 
 
 def qemu_open(house, row):
-    """From start to end of a process that opens an image, reads once and closes it, less that of one that does so with a local file."""
+    """From start to end of a process that opens an image, reads once and closes it, less that of
+    one that does so with a local file."""
     if isinstance(house.qemu, str):
         raise Unavailable(house.qemu)
     local = house.programs / "local.img"
@@ -280,11 +281,12 @@ def qemu_io(house, _name, row):
     }
 
 
-# --- fio --------------------------------------------------------------------------------------------------
+# --- fio ----------------------------------------------------------------------------------------
 
 
 def fio(house, name, row):
-    """`fio-async` is the engine gfapi_async, `fio` the engine gfapi, which has one request in flight whatever the depth."""
+    """`fio-async` is the engine gfapi_async; `fio` is gfapi, which has one request in flight
+    whatever the depth."""
     if isinstance(house.fio, str):
         raise Unavailable(house.fio)
     if row.images > 1 or row.threads > 1:
@@ -342,7 +344,7 @@ def _fio(house, name, row, more):
     return json.loads(text[text.index("{") :])["jobs"][0], usage
 
 
-# --- without any storage ----------------------------------------------------------------------------------
+# --- without any storage ------------------------------------------------------------------------
 
 
 def storage_free(house, name, row):

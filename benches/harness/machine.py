@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Processor time: of a child to its end, of the cluster's daemons, and of everybody else on this machine."""
+"""Processor time: of a child, of the cluster's daemons, and of everybody else on this machine."""
 
 import os
 import resource
@@ -126,7 +126,7 @@ class Weather:
         return (self._daemons(), *self._machine(), self._own())
 
     def since(self, before, running=0.0):
-        """Shares of the whole machine's time. `running`: processor seconds of children that have not ended."""
+        """Shares of the machine's time. `running`: processor seconds of children still alive."""
         daemons, busy, steal, total, own = (now - then for now, then in zip(self.look(), before))
         foreign = max(0.0, busy - daemons - own - running)
         return {

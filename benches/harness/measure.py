@@ -69,8 +69,8 @@ def one_run(house, name, row):
 
 
 def take_turns(house, weather, row, round_number, book):
-    """Many short turns, all connections open: what the machine does besides hits every contestant alike. For
-    differences of a few per cent."""
+    """Many short turns, all connections open: what the machine does besides hits every contestant
+    alike. For differences of a few per cent."""
     turns = Turns(house, row.contestants, row)
     try:
         for name in row.contestants:

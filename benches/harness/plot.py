@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Line charts as SVG, by hand: both axes logarithmic, a whisker from the lowest to the highest round at each point."""
+"""Line charts as SVG, by hand: both axes logarithmic, a whisker from lowest to highest round at each
+point."""
 
 import math
 from html import escape

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is measured: a row is one workload and those who compete in it, with the goals set for it."""
+"""What is measured: a row is one workload, those who compete in it, and the goals set for it."""
 
 import dataclasses
 from dataclasses import dataclass
