@@ -299,8 +299,8 @@ typedef struct BlkDriver {
      *
      * Options: `filename` (mandatory), the URI
      * gluster[+transport]://[server[:port]]/volume/path[?socket=...] · `write-cache` on|off,
-     * whether Gluster's write-behind may acknowledge writes from memory (default: off with
-     * BLK_O_NOCACHE, else on; `on` with BLK_O_NOCACHE is -EINVAL) · `connect-timeout` seconds, 1
+     * whether Gluster's write-behind may acknowledge writes from memory (default off; `on` is -EINVAL
+     * with BLK_O_NOCACHE; the README says what `on` costs when a brick is lost) · `connect-timeout` seconds, 1
      * to 3600, default 30 · `keep-connection` seconds, 0 to 3600, default 30, that the connection is
      * kept for the next image after this one, when it is the last.
      *

@@ -72,6 +72,8 @@ int main(void)
         make_image(uri, "0");
         make_image(uri, "16M");
         works[k] = workload_open(uri, modes[k], k + 1, DEPTH, MOST, "real_graph");
+        /* libgfapi 10.3 can crash when a flush is in flight while the graph changes: README, Limits. */
+        workload_without_flushes(works[k]);
     }
     for (i = 0; i < SWITCHES && good; i++) {
         pid_t pid = cluster_start("gluster volume set plain performance.quick-read %s", i % 2 ? "on" : "off");

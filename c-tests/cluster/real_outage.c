@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * real_outage [ROUNDS]: four images, in plain and rep3 with either write-cache mode, that stay open while one brick of each
+ * real_outage [ROUNDS]: three images, in plain with write-cache=off and in rep3 with either mode, that stay open while one brick of each
  * volume is killed and started again.
  *
  * A block is written by one request at a time, with data that no other write has. A block whose last write failed may
@@ -49,7 +49,7 @@ struct disk {
     struct lane lanes[DEPTH];
 };
 
-static struct disk disks[4];
+static struct disk disks[3];
 static int64_t begun; /* of this round */
 #define EACH_DISK(d) (struct disk *d = disks; d < disks + T_COUNT(disks); d++)
 
@@ -401,8 +401,9 @@ static void open_disk(struct disk *d, unsigned number)
 {
     unsigned i;
 
-    d->volume = number < 2 ? "plain" : "rep3";
-    d->mode = number % 2 ? "off" : "on";
+    /* Not write-cache=on without replicas: write-behind itself can put old data over new there, README says so. */
+    d->volume = number < 1 ? "plain" : "rep3";
+    d->mode = number < 2 ? "off" : "on";
     snprintf(d->uri, sizeof(d->uri), "%s", cluster_uri(d->volume, "outage-%s", d->mode));
     d->random = number + 1;
     /* No two images have a byte in common. */

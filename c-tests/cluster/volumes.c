@@ -52,7 +52,13 @@ void make_image(const char *uri, const char *size)
 
 void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache)
 {
-    make_image(uri, size);
+    /* Through the connection that it is used on: a sharded volume shows another one the shards that were there before. */
+    struct BlkOption options[] = {
+        {"size", size}, {"write-cache", write_cache}, {"keep-connection", "0"}, {NULL, NULL}};
+    struct BlkError error = {.struct_size = sizeof(error)};
+
+    if (drv_for(uri)->create(uri, options, &error) < 0)
+        t_die("cannot create %s: %s", uri, error.message);
     if (img_open(img, uri, BLK_O_RDWR, "write-cache", write_cache, NULL) < 0)
         t_die("cannot open %s: %s", uri, img->error.message);
 }

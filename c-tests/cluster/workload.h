@@ -24,6 +24,8 @@ struct workload;
 /* Opens the image, which is empty. It grows to `most` bytes at most. `how` tells a person how to repeat it. */
 struct workload *workload_open(const char *uri, const char *mode, uint64_t seed, unsigned depth, int64_t most,
                                const char *how);
+/* Further requests are no flushes. */
+void workload_without_flushes(struct workload *w);
 /* Submits so many more requests; up to `depth` of them are left in flight. False once something was wrong. */
 bool workload_run(struct workload *w, unsigned requests);
 /* Waits until none is in flight. */

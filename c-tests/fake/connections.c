@@ -68,7 +68,7 @@ static void apart(void)
         {"gluster://fake:24008/vol/a", NULL, NULL, 0, "another port"},
         {"gluster+unix:///vol/a?socket=/run/fake", NULL, NULL, 0, "a socket"},
         {"gluster+unix:///vol/a?socket=/run/fake2", NULL, NULL, 0, "another socket"},
-        {"gluster://fake/vol/a", "write-cache", "off", 0, "write-cache=off"},
+        {"gluster://fake/vol/a", "write-cache", "on", 0, "write-cache=on"},
     };
     struct img first, img[T_COUNT(others)];
     unsigned i;

@@ -75,8 +75,8 @@ static void modes(void)
         uint32_t flags;
         bool write_cache;
     } ways[] = {
-        {"by default", NULL, BLK_O_RDWR, true},
-        {"read-only", NULL, 0, true},
+        {"by default", NULL, BLK_O_RDWR, false},
+        {"read-only", NULL, 0, false},
         {"write-cache=on", "on", BLK_O_RDWR, true},
         {"write-cache=off", "off", BLK_O_RDWR, false},
         {"BLK_O_NOCACHE", NULL, BLK_O_RDWR | BLK_O_NOCACHE, false},

@@ -185,7 +185,7 @@ static void reopen(void)
 {
     img_close(&img);
     is(in_flight, 0, "close has called every callback");
-    if (img_open(&img, fake_uri("vol", "random"), BLK_O_RDWR, one_in(2) ? "write-cache" : NULL, "off", NULL) < 0)
+    if (img_open(&img, fake_uri("vol", "random"), BLK_O_RDWR, one_in(2) ? "write-cache" : NULL, "on", NULL) < 0)
         t_die("cannot open it again: %s", img.error.message);
 }
 
