@@ -57,14 +57,15 @@ static void truncating(const char *volume, uint32_t flags)
     static const int64_t lengths[] = {1,           511,           4095,        1000003,     4 * MiB - 1,
                                       4 * MiB,     4 * MiB + 1,   8 * MiB - 1, 8 * MiB,     8 * MiB + 1,
                                       8 * MiB + 2, 9 * MiB - 512, 9 * MiB - 1, 4 * MiB + 2, 4 * MiB - 512};
-    const char *uri = cluster_uri(volume, "create-truncate"), *how = flags & BLK_O_NOCACHE ? "O_DIRECT" : "cached";
+    const char *uri = cluster_uri(volume, "create-truncate"), *cache = flags & BLK_O_NOCACHE ? "off" : "on";
     unsigned i, step = strcmp(volume, "sharded") ? 4 : 1;
     struct img img, look;
 
     make_image(uri, "1M");
-    if (!is(img_open(&img, uri, BLK_O_RDWR | flags, NULL), 0, "%s: open, %s", volume, how))
+    if (!is(img_open(&img, uri, BLK_O_RDWR | flags, "write-cache", cache, NULL), 0, "%s: open with%s O_DIRECT", volume,
+            flags ? "" : "out"))
         return;
-    if (!is(img_open(&look, uri, 0, "write-cache", flags ? "off" : "on", NULL), 0, "%s: open once more", volume)) {
+    if (!is(img_open(&look, uri, 0, "write-cache", cache, NULL), 0, "%s: open once more", volume)) {
         img_close(&img);
         return;
     }
