@@ -269,8 +269,9 @@ pub struct BlkDriver {
     >,
 
     /// Puts every write whose callback came before this call on stable storage. 0 means that all of
-    /// them are there. After a failure the image stays open and the flush may be tried again. Seed:
-    /// qemu_gluster_aio_flush.
+    /// them are there. After a failure the image stays open and the flush may be tried again; but with
+    /// `write-cache=on`, where acknowledged writes may be gone after a failed write or flush, every
+    /// later flush is -EIO until the image is opened anew. Seed: qemu_gluster_aio_flush.
     pub aio_flush: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,

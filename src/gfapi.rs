@@ -6,8 +6,8 @@
 //!    would wait for itself. [`Completion::complete`] must not call back into this module.
 //! 2. A file is drained before it is closed, since libgfapi drops later completions
 //!    ([`File::close`]'s contract).
-//! 3. Write-behind is in pass-through, or keeps what a failed fsync could not write
-//!    ([`ConnectSpec::write_cache`]).
+//! 3. Write-behind is in pass-through ([`ConnectSpec::write_cache`]), or `image` does not believe a
+//!    flush once a write or flush has failed.
 //! 4. `glfs_copy_file_range` is never used: it sends source offset 0.
 //! 5. `glfs_lseek` is never used on a file with requests in flight: its result travels through the
 //!    fd's offset. The length comes from `fstat`, which write-behind answers after the writes that
@@ -102,12 +102,12 @@ impl ConnectSpec {
             // The description of the volume gives its top translator a level of its own.
             (self.volume.as_c_str(), c"log-level", c"ERROR"),
         ];
-        options.push(if self.write_cache {
-            // By default a failed fsync drops the acknowledged writes that it could not write.
-            (c"*-write-behind", c"resync-failed-syncs-after-fsync", c"on")
-        } else {
-            (c"*-write-behind", c"pass-through", c"true")
-        });
+        if !self.write_cache {
+            options.push((c"*-write-behind", c"pass-through", c"true"));
+        }
+        // With it: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
+        // newer writes of the same place, and reads of that place wait for the next fsync, perhaps for
+        // ever. Without, what an outage took is gone, which `Image::honest` keeps from being hidden.
         options
     }
 }

@@ -47,6 +47,8 @@ pub struct Image {
     length: Length,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
+    /// With write-behind: a write or flush failed, so that acknowledged writes may be gone.
+    lost_writes: AtomicBool,
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
 }
@@ -270,7 +272,7 @@ impl Image {
 
     /// Deals with one request that this thread took.
     fn reap(&self, request: SlotRef) -> Reaped {
-        let outcome = {
+        let mut outcome = {
             let phase = self.phase.read();
             let file = phase.file();
             let outcome = match request.settle(file) {
@@ -280,7 +282,11 @@ impl Image {
                     offset,
                     length,
                     served,
+                    failed,
                 } => {
+                    if failed {
+                        self.may_have_lost_writes();
+                    }
                     self.queue.lock().shared_out(kind, offset, length);
                     if let Some(file) = file {
                         self.refill(file);
@@ -295,11 +301,33 @@ impl Image {
             }
             outcome
         };
-        self.deliver(request, &outcome);
+        self.deliver(request, &mut outcome);
         Reaped::Called
     }
 
-    fn deliver(&self, request: SlotRef, outcome: &Outcome) {
+    /// Write-behind tells a failure once, to the next write or flush, and drops what it could not
+    /// write. From then on no flush may report that all is well.
+    fn honest(&self, outcome: &mut Outcome) {
+        match outcome.result {
+            // A failure of its own: never sent, or not held back by write-behind.
+            Err(errno) if errno.get() == libc::ECANCELED || outcome.through => {}
+            Err(_) if outcome.kind != Kind::Read => self.may_have_lost_writes(),
+            Ok(()) if outcome.kind == Kind::Flush && self.lost_writes.load(Ordering::SeqCst) => {
+                outcome.result = Err(Errno::new(libc::EIO, libc::EIO));
+            }
+            _ => {}
+        }
+    }
+
+    /// Something failed that write-behind may have told an earlier failure by.
+    fn may_have_lost_writes(&self) {
+        if self.location.write_cache() {
+            self.lost_writes.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn deliver(&self, request: SlotRef, outcome: &mut Outcome) {
+        self.honest(outcome);
         if outcome.grows {
             let end = outcome.offset + outcome.length;
             self.length.grown(outcome.result.is_ok().then_some(end));

@@ -173,12 +173,13 @@ pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
     /// It led a shared call, of `kind` and that range; `served` requests of that call were put before
-    /// all others.
+    /// all others; `failed`, it was a write that failed, and its requests are tried alone now.
     Shared {
         kind: Kind,
         offset: i64,
         length: i64,
         served: usize,
+        failed: bool,
     },
     /// It is over: report, then [`SlotRef::delivered`].
     Ended(Outcome),

@@ -401,7 +401,7 @@ static void open_disk(struct disk *d, unsigned number)
 {
     unsigned i;
 
-    /* Not write-cache=on without replicas: write-behind itself can put old data over new there, README says so. */
+    /* write-cache=on without replicas is real_write_cache's. */
     d->volume = number < 1 ? "plain" : "rep3";
     d->mode = number < 2 ? "off" : "on";
     snprintf(d->uri, sizeof(d->uri), "%s", cluster_uri(d->volume, "outage-%s", d->mode));

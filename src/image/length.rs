@@ -142,6 +142,7 @@ impl Image {
         }
         self.with_backing(|backing| {
             self.set_length(backing, length).map_err(|errno| {
+                self.may_have_lost_writes();
                 self.failed(&format!("setting the length to {length} bytes"), errno)
             })
         })?;

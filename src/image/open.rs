@@ -34,6 +34,7 @@ impl Image {
             outstanding: AtomicUsize::new(0),
             length: Length::new(&stat),
             proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
+            lost_writes: AtomicBool::new(false),
             failing: AtomicBool::new(false),
         })?;
         if let Err(errno) = image.poll_loop.watch(fd, image.id) {
