@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An image is closed the moment its last callback has run, while the network thread that completed the request may not
+ * have left the library yet: what that thread still touches must stay. */
+#include "on_fake.h"
+
+static int rounds;
+
+static void close_at_once(struct img *img, int mode)
+{
+    struct io io = {0};
+
+    fake.set_mode(mode, 0);
+    if (img_open(img, fake_uri("vol", "hasty"), BLK_O_RDWR, NULL) < 0)
+        t_die("cannot open it: %s", img->error.message);
+    io_flush(&io, img);
+    /* No poll: that would give the other thread the time it needs. */
+    while (!io.done)
+        img->drv->dispatch(&img->bs);
+    img_close(img);
+    rounds += io.ret == 0;
+}
+
+static void *all_day(void *arg)
+{
+    volatile uint64_t spins = 0;
+
+    while (!__atomic_load_n((int *)arg, __ATOMIC_RELAXED))
+        spins++;
+    return NULL;
+}
+
+int main(void)
+{
+    enum { ROUNDS = 20000, SPINNERS = 3 };
+    int64_t end;
+    struct img keeper, img;
+    pthread_t spinners[SPINNERS];
+    int i, stop = 0, wanted = 0;
+
+    fake_begin("a close right behind the last callback");
+    fake_open(&keeper, "hasty", 4096);
+    /* So that threads are interrupted anywhere. */
+    for (i = 0; i < SPINNERS; i++)
+        pthread_create(&spinners[i], NULL, all_day, &stop);
+    end = now_us() + 5000000;
+    for (; wanted < ROUNDS && now_us() < end; wanted++)
+        close_at_once(&img, wanted % 3 ? FAKE_THREAD : FAKE_BEFORE_RETURN);
+    is(rounds, wanted, "%d images were opened, used and closed", wanted);
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < SPINNERS; i++)
+        pthread_join(spinners[i], NULL);
+    fake.set_mode(FAKE_THREAD, 0);
+    img_close(&keeper);
+    return fake_end();
+}
