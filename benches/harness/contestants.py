@@ -201,8 +201,12 @@ def _bench(house, row, count):
     seen = {}
 
     def probe(pid):
+        for _ in range(40):  # a busy machine may not have let it get so far yet
+            seen["maps"] = _maps(pid) or seen.get("maps", "")
+            if "block-gluster.so" in seen["maps"]:
+                break
+            time.sleep(0.05)
         seen["threads"] = threads_of(pid)
-        seen["maps"] = _maps(pid)
 
     text, usage = run(
         [*arguments, house.uri(row)],
