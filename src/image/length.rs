@@ -142,7 +142,10 @@ impl Image {
         }
         self.with_backing(|backing| {
             self.set_length(backing, length).map_err(|errno| {
-                self.may_have_lost_writes();
+                // The length asked for is wrong in itself, no word of an earlier write.
+                if errno.get() != libc::EFBIG {
+                    self.may_have_lost_writes();
+                }
                 self.failed(&format!("setting the length to {length} bytes"), errno)
             })
         })?;
