@@ -26,9 +26,7 @@ static void set_our_options(void)
     set("*-quick-read", "max-file-size", "0");
     set("*-client-*", "event-threads", "1");
     set("*-disperse-*", "parallel-writes", "off");
-    if (settings.write_cache)
-        set("*-write-behind", "resync-failed-syncs-after-fsync", "on");
-    else
+    if (!settings.write_cache)
         set("*-write-behind", "pass-through", "true");
 }
 

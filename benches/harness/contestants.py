@@ -202,8 +202,9 @@ def _bench(house, row, count):
 
     def probe(pid):
         for _ in range(40):  # a busy machine may not have let it get so far yet
-            seen["maps"] = _maps(pid) or seen.get("maps", "")
-            if "block-gluster.so" in seen["maps"]:
+            maps = _maps(pid)
+            seen["maps"] = maps or seen.get("maps", "")
+            if not maps or "block-gluster.so" in maps:
                 break
             time.sleep(0.05)
         seen["threads"] = threads_of(pid)
