@@ -5,19 +5,23 @@
 
 static int rounds;
 
-static void close_at_once(struct img *img, int mode)
+/* Without a poll: that would give the other thread the time it needs. */
+static void close_at_once(struct img *img, int way)
 {
     struct io io = {0};
 
-    fake.set_mode(mode, 0);
     if (img_open(img, fake_uri("vol", "hasty"), BLK_O_RDWR, NULL) < 0)
         t_die("cannot open it: %s", img->error.message);
     io_flush(&io, img);
-    /* No poll: that would give the other thread the time it needs. */
-    while (!io.done)
-        img->drv->dispatch(&img->bs);
+    if (way == 0)
+        while (!io.done)
+            img->drv->dispatch(&img->bs);
+    else if (way == 1)
+        img->drv->aio_cancel(io.acb);
+    else if (way == 2)
+        img->drv->drain(&img->bs);
     img_close(img);
-    rounds += io.ret == 0;
+    rounds += io.done == 1 && io.ret == 0;
 }
 
 static void *all_day(void *arg)
@@ -31,6 +35,7 @@ static void *all_day(void *arg)
 
 int main(void)
 {
+    static const int modes[] = {FAKE_THREAD, FAKE_BEFORE_RETURN, FAKE_DELAYED};
     enum { ROUNDS = 20000, SPINNERS = 3 };
     int64_t end;
     struct img keeper, img;
@@ -43,8 +48,10 @@ int main(void)
     for (i = 0; i < SPINNERS; i++)
         pthread_create(&spinners[i], NULL, all_day, &stop);
     end = now_us() + 5000000;
-    for (; wanted < ROUNDS && now_us() < end; wanted++)
-        close_at_once(&img, wanted % 3 ? FAKE_THREAD : FAKE_BEFORE_RETURN);
+    for (; wanted < ROUNDS && now_us() < end; wanted++) {
+        fake.set_mode(modes[wanted % T_COUNT(modes)], (uint64_t)wanted % 100);
+        close_at_once(&img, wanted / (int)T_COUNT(modes) % 4);
+    }
     is(rounds, wanted, "%d images were opened, used and closed", wanted);
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     for (i = 0; i < SPINNERS; i++)
