@@ -112,6 +112,16 @@ impl ConnectSpec {
     }
 }
 
+/// A connection that could not be made.
+pub struct Failed {
+    /// Why.
+    pub errno: Errno,
+    /// What was made of it all the same, to be disposed of, which takes as long as for a whole one.
+    pub leftover: Option<Connection>,
+    /// Gluster's threads of it may still be starting.
+    pub has_threads: bool,
+}
+
 /// A connected volume.
 pub struct Connection(NonNull<sys::glfs>);
 
@@ -125,27 +135,39 @@ impl Connection {
     /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
     /// for. Gluster's threads inherit the signal mask of the calling thread.
     ///
-    /// A failure can leave a half-made connection, whose disposal takes as long as that of a whole
-    /// one; it is returned for the caller to dispose of.
+    /// `servers` are those of the description, in the order in which to ask them.
     pub fn connect(
         spec: &ConnectSpec,
-    ) -> std::result::Result<Connection, (Errno, Option<Connection>)> {
+        servers: &[ServerSpec],
+    ) -> std::result::Result<Connection, Failed> {
         clear_errno();
         // SAFETY: the name is NUL-terminated and copied.
         let raw = unsafe { sys::glfs_new(spec.volume.as_ptr()) };
         let Some(raw) = NonNull::new(raw) else {
-            return Err((last_errno(libc::ENOMEM), None));
+            return Err(Failed {
+                errno: last_errno(libc::ENOMEM),
+                leftover: None,
+                has_threads: false,
+            });
         };
         let connection = Connection(raw);
-        match connection.configure_and_init(spec) {
-            Ok(()) => Ok(connection),
-            Err(errno) => Err((errno, Some(connection))),
-        }
+        let failed = match connection.configure(spec, servers) {
+            Ok(()) => match connection.init() {
+                Ok(()) => return Ok(connection),
+                Err(errno) => (errno, true),
+            },
+            Err(errno) => (errno, false),
+        };
+        Err(Failed {
+            errno: failed.0,
+            leftover: Some(connection),
+            has_threads: failed.1,
+        })
     }
 
-    fn configure_and_init(&self, spec: &ConnectSpec) -> Result<()> {
+    fn configure(&self, spec: &ConnectSpec, servers: &[ServerSpec]) -> Result<()> {
         let fs = self.0.as_ptr();
-        for server in &spec.servers {
+        for server in servers {
             clear_errno();
             // SAFETY: `fs` is live; the strings are NUL-terminated and copied.
             let ret = unsafe {
@@ -170,9 +192,13 @@ impl Connection {
             };
             check(ret, libc::EINVAL)?;
         }
+        Ok(())
+    }
+
+    fn init(&self) -> Result<()> {
         clear_errno();
-        // SAFETY: `fs` is live and was not initialised before.
-        let ret = unsafe { sys::glfs_init(fs) };
+        // SAFETY: the instance is live and was not initialised before.
+        let ret = unsafe { sys::glfs_init(self.0.as_ptr()) };
         // Positive values are failures too.
         if ret == 0 {
             Ok(())
