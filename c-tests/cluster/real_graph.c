@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A translator is taken out of the client graph of a volume, and put back in, again and again; see workload.h for the
- * requests. Beside them each image has flushes in flight all the time.
- *   real_graph VOLUME [CHANGES]
+ * requests. Beside them each image has flushes in flight all the time. What is in flight when the graph changes is what
+ * libgfapi 10.3 can crash on; the script slow-fsync makes sure that there is some.
+ *   real_graph [VOLUME [CHANGES]]
  */
 #include "workload.h"
 
 #define DEPTH 64
 #define CHUNK 100
 #define MOST (INT64_C(16) * MiB)
-#ifndef FLUSHES
 #define FLUSHES 32
-#endif
 
 /* Each mode has a connection of its own. On sharded, write-behind itself is not always right: README, Limits. */
 static const char *const modes[] = {"off", "on"};
