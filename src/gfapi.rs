@@ -391,8 +391,14 @@ impl File {
         if check(written as i64, libc::EIO)? != 1 {
             return Err(Errno::new(libc::EIO, libc::EIO));
         }
+        self.flush()
+    }
+
+    /// Puts what was acknowledged on stable storage. Blocks for as long as the bricks do.
+    pub fn flush(&self) -> Result<()> {
+        use_process_identity();
         clear_errno();
-        // SAFETY: as above.
+        // SAFETY: the file is live; both stats may be null.
         let ret =
             unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
         check(ret, libc::EIO)?;
@@ -438,7 +444,6 @@ impl File {
                         cookie,
                     )
                 }
-                Op::Flush => sys::glfs_fsync_async(fd, done, cookie),
                 Op::Discard { offset, length } => {
                     sys::glfs_discard_async(fd, offset, length as usize, done, cookie)
                 }
@@ -460,8 +465,6 @@ pub enum Op<'a> {
         offset: i64,
         through: bool,
     },
-    /// What was acknowledged, onto stable storage.
-    Flush,
     /// Gives space back.
     Discard { offset: i64, length: i64 },
 }
@@ -492,11 +495,20 @@ unsafe extern "C" fn on_completion<C: Completion>(
     // First of all: any libc call would overwrite it. On success it is garbage.
     let errno = last_errno(libc::EIO);
     let result = if ret < 0 { Err(errno) } else { Ok(ret as u64) };
-    // SAFETY: libgfapi hands back the cookie of `submit`, once.
+    // SAFETY: libgfapi hands back the cookie of `submit`, once. A panic that this lets through has no
+    // good end: the process aborts at this extern "C" boundary.
+    unsafe { complete::<C>(cookie, result) };
+}
+
+/// Ends an operation, panics or not: one that was submitted, or one that was made in its place.
+///
+/// # Safety
+/// As for [`Completion::complete`].
+pub unsafe fn complete<C: Completion>(cookie: *mut c_void, result: Result<u64>) {
+    // SAFETY: the caller's.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { C::complete(cookie, result) }));
     if outcome.is_err() {
-        // SAFETY: as above. A second panic has no good end: the process aborts at this extern "C"
-        // boundary.
+        // SAFETY: as above.
         unsafe { C::complete_after_panic(cookie) };
     }
 }

@@ -19,6 +19,7 @@ mod warm;
 
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, ConnectSpec, Connection};
+use crate::worker::Lane;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -36,6 +37,8 @@ struct Volume {
     outcome: OnceCell<std::result::Result<Connection, Failure>>,
     lock: Mutex<()>,
     settled: Condvar,
+    /// For the flushes of its images.
+    flush_lane: Arc<Lane>,
 }
 
 /// Why a volume could not be connected to.
@@ -77,6 +80,11 @@ impl Connected {
             Some(Ok(connection)) => connection,
             _ => unreachable!("Connected is made of a volume that is connected"),
         }
+    }
+
+    /// Where the flushes of its images wait for one another.
+    pub fn flush_lane(&self) -> &Arc<Lane> {
+        &self.volume.flush_lane
     }
 
     /// Whether it was made for an earlier image.
@@ -164,6 +172,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
                 outcome: OnceCell::new(),
                 lock: Mutex::new(()),
                 settled: Condvar::new(),
+                flush_lane: Lane::new(),
             });
             volumes.retain(|_, weak| weak.strong_count() > 0);
             volumes.insert(spec.clone(), Arc::downgrade(&volume));
