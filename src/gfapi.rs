@@ -123,7 +123,10 @@ pub struct Failed {
 }
 
 /// A connected volume.
-pub struct Connection(NonNull<sys::glfs>);
+pub struct Connection {
+    raw: NonNull<sys::glfs>,
+    write_behind: bool,
+}
 
 // SAFETY: libgfapi allows calls on one glfs_t from any thread at once.
 unsafe impl Send for Connection {}
@@ -150,7 +153,10 @@ impl Connection {
                 has_threads: false,
             });
         };
-        let connection = Connection(raw);
+        let connection = Connection {
+            raw,
+            write_behind: spec.write_cache,
+        };
         let failed = match connection.configure(spec, servers) {
             Ok(()) => match connection.init() {
                 Ok(()) => return Ok(connection),
@@ -166,7 +172,7 @@ impl Connection {
     }
 
     fn configure(&self, spec: &ConnectSpec, servers: &[ServerSpec]) -> Result<()> {
-        let fs = self.0.as_ptr();
+        let fs = self.raw.as_ptr();
         for server in servers {
             clear_errno();
             // SAFETY: `fs` is live; the strings are NUL-terminated and copied.
@@ -198,7 +204,7 @@ impl Connection {
     fn init(&self) -> Result<()> {
         clear_errno();
         // SAFETY: the instance is live and was not initialised before.
-        let ret = unsafe { sys::glfs_init(self.0.as_ptr()) };
+        let ret = unsafe { sys::glfs_init(self.raw.as_ptr()) };
         // Positive values are failures too.
         if ret == 0 {
             Ok(())
@@ -207,11 +213,40 @@ impl Connection {
         }
     }
 
+    /// Whether write-behind may acknowledge writes from memory.
+    pub fn has_write_behind(&self) -> bool {
+        self.write_behind
+    }
+
+    /// Whether the volume keeps files in pieces, or does not say.
+    pub fn is_sharded(&self) -> bool {
+        let mut text: Vec<u8> = Vec::new();
+        // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
+        // one, from beyond the end of the description. It can change in between.
+        for _ in 0..4 {
+            // SAFETY: the instance is live and `text` has so much room.
+            let ret = unsafe {
+                sys::glfs_get_volfile(self.raw.as_ptr(), text.as_mut_ptr().cast(), text.len())
+            };
+            match usize::try_from(ret) {
+                Ok(0) => return true,
+                Ok(_) => {
+                    let lines = text.split(|&byte| byte == b'\n');
+                    return lines
+                        .map(<[u8]>::trim_ascii)
+                        .any(|line| line == b"type features/shard");
+                }
+                Err(_) => text.resize(text.len() + ret.unsigned_abs(), 0),
+            }
+        }
+        true
+    }
+
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
     /// the host.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
-        unsafe { sys::glfs_fini(self.0.as_ptr()) };
+        unsafe { sys::glfs_fini(self.raw.as_ptr()) };
     }
 
     /// Removes a file.
@@ -219,7 +254,7 @@ impl Connection {
         use_process_identity();
         clear_errno();
         // SAFETY: the connection is live; the path is NUL-terminated.
-        let ret = unsafe { sys::glfs_unlink(self.0.as_ptr(), path.as_ptr()) };
+        let ret = unsafe { sys::glfs_unlink(self.raw.as_ptr(), path.as_ptr()) };
         check(ret, libc::EIO)?;
         Ok(())
     }
@@ -260,7 +295,7 @@ impl File {
         use_process_identity();
         clear_errno();
         // SAFETY: the connection is live; the path is NUL-terminated.
-        let raw = unsafe { sys::glfs_open(connection.0.as_ptr(), path.as_ptr(), flags) };
+        let raw = unsafe { sys::glfs_open(connection.raw.as_ptr(), path.as_ptr(), flags) };
         NonNull::new(raw)
             .map(File)
             .ok_or_else(|| last_errno(libc::EIO))
@@ -273,7 +308,7 @@ impl File {
         // SAFETY: the connection is live; the path is NUL-terminated.
         let raw = unsafe {
             sys::glfs_creat(
-                connection.0.as_ptr(),
+                connection.raw.as_ptr(),
                 path.as_ptr(),
                 flags,
                 libc::S_IRUSR | libc::S_IWUSR,

@@ -52,6 +52,8 @@ pub struct Image {
     length: Length,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
+    /// Write-behind may hold acknowledged writes back.
+    write_behind: bool,
     /// With write-behind: a write or flush failed, so that acknowledged writes may be gone.
     lost_writes: AtomicBool,
     /// The last request failed; a storm of failures is reported once.
@@ -233,7 +235,7 @@ impl Image {
     /// beyond what the bricks' file system allows, and then never get rid of it: each later flush
     /// would fail.
     fn must_go_through(&self, end: i64) -> bool {
-        self.location.write_cache() && end > self.proved.load(Ordering::Relaxed)
+        self.write_behind && end > self.proved.load(Ordering::Relaxed)
     }
 
     fn proved(&self, end: i64) {
@@ -330,7 +332,7 @@ impl Image {
 
     /// Something failed that write-behind may have told an earlier failure by.
     fn may_have_lost_writes(&self) {
-        if self.location.write_cache() {
+        if self.write_behind {
             self.lost_writes.store(true, Ordering::SeqCst);
         }
     }
@@ -364,7 +366,7 @@ impl Image {
                 }
                 // A write that write-behind acknowledged says nothing about the bricks.
                 let from_memory =
-                    outcome.kind == Kind::Write && self.location.write_cache() && !outcome.through;
+                    outcome.kind == Kind::Write && self.write_behind && !outcome.through;
                 if !from_memory
                     && self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)

@@ -95,6 +95,52 @@ static void modes(void)
     }
 }
 
+/* A flush after a failed one reports success only where write-behind has nothing to hide. */
+static void fails_honestly(struct img *img, bool write_behind)
+{
+    fake_once(FAKE_FSYNC, FAKE_FAIL, ENOTCONN, 0);
+    is(flush_sync(img), -ENOTCONN, "... a flush fails");
+    is(flush_sync(img), write_behind ? -EIO : 0, "... the next one");
+}
+
+/* Only a connection tells whether the volume is sharded, and then it is too late for its options. */
+static void sharded(void)
+{
+    static const struct {
+        const char *volume, *value;
+        unsigned connections, through;
+        int fault;
+    } ways[] = {
+        {"vol", "on", 1, 0, 0},      {"sharded", "off", 1, 1, 0}, {"sharded", "on", 2, 1, 0},
+        {"vol", "on", 2, 1, EINVAL}, /* a volume that does not say what it is */
+    };
+    struct BlkError error = {0};
+    struct img img;
+    unsigned i;
+
+    error.struct_size = sizeof(error);
+    is(img_create(fake_uri("sharded", "options"), "4096", &error), 0, "an image on a sharded volume");
+    fake_disconnected(20);
+    for (i = 0; i < T_COUNT(ways); i++) {
+        uint64_t before;
+        int rule = 0;
+
+        fake.reset();
+        before = fake_calls(FAKE_INIT);
+        if (ways[i].fault)
+            rule = fake_always(FAKE_GET_VOLFILE, FAKE_FAIL, ways[i].fault, 0);
+        is(img_open(&img, fake_uri(ways[i].volume, "options"), BLK_O_RDWR, "write-cache", ways[i].value, NULL), 0,
+           "%s, write-cache=%s", ways[i].volume, ways[i].value);
+        is(fake_calls(FAKE_INIT) - before, ways[i].connections, "... connects as often as it must");
+        is(times_set(&uncached), ways[i].through, "... without write-behind on sharded volumes");
+        fails_honestly(&img, ways[i].through == 0);
+        if (rule)
+            fake_calm(rule);
+        img_close(&img);
+        ok(fake_disconnected(20), "every connection ends");
+    }
+}
+
 static void servers(void)
 {
     static const struct {
@@ -143,6 +189,7 @@ int main(void)
     img_close(&img);
     fake_disconnected(20);
     modes();
+    sharded();
     servers();
     return fake_end();
 }

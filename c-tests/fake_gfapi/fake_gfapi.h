@@ -23,7 +23,8 @@
  *   errnoN            fails, errno N; errno0 is the one to remember
  *   hang, hang-ANY    blocks until released (op FAKE_INIT), then succeeds
  *   slow:MS, slow-MS  takes MS milliseconds
- * Any other name connects at once.
+ * Any other name connects at once. One that begins with "sharded" has a shard
+ * translator in its description.
  *
  * Control functions may be called from any thread, also inside callbacks.
  */
@@ -48,6 +49,7 @@ extern "C" {
     X(INIT, init, 0)                                                           \
     X(FINI, fini, 0)                                                           \
     X(GET_VOLUMEID, get_volumeid, 0)                                           \
+    X(GET_VOLFILE, get_volfile, 0)                                             \
     X(SETFSUID, setfsuid, 0)                                                   \
     X(SETFSGID, setfsgid, 0)                                                   \
     X(SETFSGROUPS, setfsgroups, 0)                                             \
@@ -154,6 +156,7 @@ enum fake_violation {
     FAKE_V_USE_BEFORE_INIT,  /* the real one waits for ever */
     FAKE_V_SEEK_IN_FLIGHT,   /* lseek DATA/HOLE on an fd with async requests */
     FAKE_V_SERVER_MIX,       /* tcp and unix volfile servers on one object */
+    FAKE_V_BAD_BUFFER,       /* longer than what glfs_get_volfile has: it reads on */
     FAKE_V_TOO_LARGE,        /* a transfer of 1 GiB or more: ENOTCONN */
     FAKE_V_COUNT
 };

@@ -2,6 +2,7 @@
 /* glfs objects: made, configured, connected, ended. */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,6 +252,29 @@ EXPORT int glfs_get_volumeid(glfs_t *fs, char *volid, size_t size)
     hash = ~hash;
     memcpy(volid + 8, &hash, 8);
     return (int)success(16);
+}
+
+EXPORT ssize_t glfs_get_volfile(glfs_t *fs, void *buf, size_t len)
+{
+    struct verdict verdict;
+    char text[512];
+    int size;
+
+    if (!enter_sync(FAKE_GET_VOLFILE, fs ? fs->volume_name : NULL, &verdict) ||
+        !check_fs(FAKE_GET_VOLFILE, fs))
+        return -1;
+    size = snprintf(text, sizeof(text),
+                    "volume client-0\n    type protocol/client\nend-volume\n%s"
+                    "volume write-behind\n    type performance/write-behind\nend-volume\n",
+                    after(fs->volume_name, "sharded")
+                        ? "volume shard\n    type features/shard\nend-volume\n"
+                        : "");
+    if (len < (size_t)size)
+        return (ssize_t)len - size;
+    if (len > (size_t)size) /* the real one fills the buffer from beyond its own */
+        violation(FAKE_V_BAD_BUFFER, FAKE_GET_VOLFILE, "the buffer is longer than the description");
+    memcpy(buf, text, (size_t)size);
+    return (ssize_t)len;
 }
 
 /* ---- per-thread identity -------------------------------------------------- */

@@ -23,6 +23,7 @@ impl Image {
         })?;
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
+        let write_behind = volume.connection().has_write_behind();
         let image = registry::insert(|id| Image {
             id,
             location,
@@ -35,6 +36,7 @@ impl Image {
             outstanding: AtomicUsize::new(0),
             length: Length::new(&stat),
             proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
+            write_behind,
             lost_writes: AtomicBool::new(false),
             failing: AtomicBool::new(false),
         })?;

@@ -3,7 +3,7 @@
 
 use super::{Failure, Volume, name, reach, retire};
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{Connection, spawn_quietly};
+use crate::gfapi::{ConnectSpec, Connection, Failed, ServerSpec, spawn_quietly};
 use std::sync::Arc;
 
 /// Starts it. It owns the volume until it has an outcome: openers that come later join this attempt
@@ -20,7 +20,7 @@ pub(super) fn start(volume: &Arc<Volume>) -> Result<()> {
         };
         // Here, where each opener's own deadline goes on.
         retire::wait_for_room(spec);
-        match Connection::connect(spec, &servers) {
+        match connect(spec, &servers) {
             Ok(connection) => attempt.0.settle(Ok(connection)),
             Err(failed) => {
                 let place = retire::Place::of_failed(spec);
@@ -41,6 +41,21 @@ pub(super) fn start(volume: &Arc<Volume>) -> Result<()> {
             ),
         )
     })
+}
+
+/// GlusterFS 10.3's write-behind was seen to give older data back on sharded volumes, so these never
+/// get it. A client option has to be set before it is known which kind of volume it is for.
+fn connect(spec: &ConnectSpec, servers: &[ServerSpec]) -> std::result::Result<Connection, Failed> {
+    let first = Connection::connect(spec, servers)?;
+    if !first.has_write_behind() || !first.is_sharded() {
+        return Ok(first);
+    }
+    retire::retire(first);
+    let through = ConnectSpec {
+        write_cache: false,
+        ..spec.clone()
+    };
+    Connection::connect(&through, servers)
 }
 
 /// Dropped without an outcome (no thread, or a panic), it fails the volume, so that nobody waits in
