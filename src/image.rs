@@ -133,14 +133,14 @@ impl Image {
             ));
         };
         self.outstanding.fetch_add(1, Ordering::SeqCst);
-        let (ticket, overfull) = {
+        let (ticket, ripe) = {
             let mut queue = self.queue.lock();
-            (queue.admit(request, ask.range()), queue.is_overfull())
+            (queue.admit(request, ask.range()), queue.is_ripe())
         };
         if let Some(ticket) = ticket {
             request.submit(file, ticket);
         }
-        if overfull {
+        if ripe {
             self.refill(file);
         }
         drop((growth, change));

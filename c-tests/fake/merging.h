@@ -9,7 +9,8 @@ enum {
     UNIT = 4096,
     MOST = 64,
     WINDOW = 64,       /* calls of one image in flight */
-    STREAM_WINDOW = 4, /* of those, calls that go on where an earlier request ended */
+    STREAM_WINDOW = 2, /* calls of one stream, each of whose requests goes on where an earlier one ended, */
+    DEEP_WINDOW = 1, /* ... once its last call was made of four requests or more */
     AT_ONCE = 1 + STREAM_WINDOW /* requests of a new stream that are sent before any waits */
 };
 

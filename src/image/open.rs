@@ -30,7 +30,7 @@ impl Image {
             poll_loop,
             phase: RwLock::new(Phase::Open(Backing { file, volume })),
             requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new()),
+            queue: Mutex::new(Queue::new(false)),
             outstanding: AtomicUsize::new(0),
             length: Length::new(&stat),
             proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),

@@ -19,7 +19,7 @@ fn read(block: i64) -> Range {
 
 #[test]
 fn requests_at_random_never_wait_below_the_window() {
-    let mut queue = Queue::new();
+    let mut queue = Queue::new(false);
     for at in 0..WINDOW as i64 {
         assert_eq!(queue.admit(at, read(at * 7)), Some(Ticket::Single));
     }
@@ -29,43 +29,85 @@ fn requests_at_random_never_wait_below_the_window() {
     assert_eq!(queue.next(), None);
 }
 
-#[test]
-fn a_stream_beyond_its_window_goes_as_one_call() {
-    let mut queue = Queue::new();
-    assert_eq!(queue.admit(0, read(0)), Some(Ticket::Single));
-    for block in 1..=STREAM_WINDOW as i64 {
-        assert_eq!(queue.admit(block, read(block)), Some(Ticket::Stream));
-    }
-    for block in 5..32 {
-        assert_eq!(queue.admit(block, read(block)), None);
-    }
-    assert_eq!(queue.next(), None);
-    queue.over(Ticket::Stream);
-    let all: Vec<i64> = (5..32).collect();
-    assert_eq!(queue.next(), Some((&all[..], Ticket::Stream)));
+/// Reads the blocks; those that are sent at once.
+fn read_blocks(queue: &mut Queue<i64>, blocks: std::ops::Range<i64>) -> Vec<(i64, Ticket)> {
+    let sent = blocks.filter_map(|block| Some((block, queue.admit(block, read(block))?)));
+    sent.collect()
+}
+
+fn members(queue: &mut Queue<i64>) -> Option<Vec<i64>> {
+    queue.next().map(|(members, _)| members.to_vec())
 }
 
 #[test]
-fn a_call_of_several_is_bounded() {
-    let mut queue = Queue::new();
-    let long = 256 << 10;
-    let mut sent = 0;
-    for at in 0..20 {
-        sent += usize::from(
-            queue
-                .admit(at, range(Kind::Write, at * long, long))
-                .is_some(),
-        );
+fn a_stream_beyond_its_window_goes_as_one_call() {
+    let mut queue = Queue::new(false);
+    let sent = read_blocks(&mut queue, 0..32);
+    assert_eq!(sent.len(), 1 + SHALLOW_WINDOW);
+    assert_eq!(sent[0], (0, Ticket::Single));
+    let Ticket::Stream(stream) = sent[1].1 else {
+        panic!("a request that goes on where another ended belongs to a stream");
+    };
+    assert_eq!(members(&mut queue), None);
+    queue.over(sent[1].1);
+    assert_eq!(members(&mut queue), Some((3..32).collect()));
+    // Its calls are made of many now: the next waits for the last one.
+    queue.over(sent[2].1);
+    assert_eq!(read_blocks(&mut queue, 32..40), []);
+    assert_eq!(members(&mut queue), None);
+    queue.over(Ticket::Stream(stream));
+    assert_eq!(members(&mut queue), Some((32..40).collect()));
+}
+
+#[test]
+fn two_requests_in_flight_do_not_take_turns() {
+    let mut queue = Queue::new(false);
+    let first = read_blocks(&mut queue, 0..2);
+    assert_eq!(first.len(), 2);
+    for block in 2..50 {
+        queue.over(first[usize::from(block > 2)].1);
+        assert_eq!(read_blocks(&mut queue, block..block + 1).len(), 1);
     }
-    assert_eq!(sent, STREAM_WINDOW + 1);
-    queue.over(Ticket::Stream);
-    let (members, _) = queue.next().unwrap();
-    assert_eq!(members.len() as i64 * long, MOST_BYTES);
+}
+
+#[test]
+fn a_call_that_is_full_need_not_wait() {
+    for (sharded, kind, most) in [
+        (false, Kind::Read, MOST_READ_WHOLE),
+        (true, Kind::Read, MOST_BYTES),
+        (false, Kind::Write, MOST_BYTES),
+    ] {
+        let mut queue = Queue::new(sharded);
+        let length = 64 << 10;
+        let mut sent = 0;
+        let mut admitted = 0;
+        while sent < 20 {
+            let ticket = queue.admit(admitted, range(kind, admitted * length, length));
+            admitted += 1;
+            sent += usize::from(ticket.is_some());
+            if queue.is_ripe() {
+                let count = queue.next().expect("something is ripe").0.len() as i64;
+                assert_eq!(count * length, most);
+                assert_eq!(queue.next(), None);
+                sent += 1;
+            }
+        }
+        assert!(admitted > 16 * most / length);
+    }
+}
+
+#[test]
+fn streams_do_not_wait_for_each_other() {
+    let mut queue = Queue::new(false);
+    for stream in 0..STREAMS as i64 {
+        let sent = read_blocks(&mut queue, stream * 1000..stream * 1000 + 10);
+        assert_eq!(sent.len(), 1 + SHALLOW_WINDOW);
+    }
 }
 
 #[test]
 fn a_flush_never_waits() {
-    let mut queue = Queue::new();
+    let mut queue = Queue::new(false);
     for at in 0..200 {
         queue.admit(at, read(at));
     }
@@ -77,18 +119,16 @@ fn a_flush_never_waits() {
 
 #[test]
 fn what_waits_can_be_withdrawn() {
-    let mut queue = Queue::new();
-    for at in 0..10 {
-        queue.admit(at, read(at));
-    }
+    let mut queue = Queue::new(false);
+    let last = read_blocks(&mut queue, 0..10).pop().unwrap().1;
     assert!(queue.withdraw(7) && !queue.withdraw(7) && !queue.withdraw(0));
-    queue.over(Ticket::Stream);
-    assert_eq!(queue.next().unwrap().0, [5, 6]);
+    queue.over(last);
+    assert_eq!(queue.next().unwrap().0, [3, 4, 5, 6]);
 }
 
 #[test]
 fn a_plug_holds_back_up_to_a_bound() {
-    let mut queue = Queue::new();
+    let mut queue = Queue::new(false);
     queue.plug();
     queue.plug();
     for at in 0..4 {
@@ -116,7 +156,7 @@ proptest! {
             1..300,
         ),
     ) {
-        let mut queue = Queue::new();
+        let mut queue = Queue::new(false);
         let mut ranges: Vec<Range> = Vec::new();
         let mut sent: Vec<bool> = Vec::new();
         let mut tickets = Vec::new();
@@ -169,8 +209,7 @@ proptest! {
                     wholes.push(whole(&members, &ranges));
                 }
             }
-            let stream = tickets.iter().filter(|&&ticket| ticket == Ticket::Stream).count();
-            prop_assert!(tickets.len() <= WINDOW && stream <= STREAM_WINDOW);
+            prop_assert!(tickets.len() <= WINDOW);
         }
         while let Some(ticket) = tickets.pop() {
             if let Some(Some(whole)) = wholes.pop() {
