@@ -3,11 +3,12 @@
 //!
 //! A brick spends about as much on a request of 4 KiB as on one of 64 KiB, so requests that follow
 //! one another on the image are worth sending as one. But a request must not wait for company while
-//! the bricks have nothing to do. Hence two windows, counted in calls to libgfapi:
+//! the bricks have nothing to do. Hence windows, counted in calls to libgfapi:
 //!
 //! - A stream, requests each of which goes on where the last one ended, has few calls in flight:
 //!   [`SHALLOW_WINDOW`], or [`DEEP_WINDOW`] once its calls are made of many requests. Beyond that its
 //!   requests wait, and go as one call when an earlier one has ended, or when they fill a call.
+//!   [`STREAMS`] are told apart; one more shares the place, and the window, of the oldest.
 //!   (In a closed loop of D requests, one call of D is as fast as D calls at once, and costs the
 //!   bricks a fraction.)
 //! - [`WINDOW`] for all calls of an image: the server stops reading at that many, so that waiting
@@ -46,12 +47,12 @@ const MOST_MEMBERS: usize = 256;
 /// A plug holds back fewer than these.
 const MOST_PLUGGED: usize = 64;
 
-/// How far behind the first one its neighbours are looked for.
+/// How many are looked at for the first one of a call, and how far behind it its neighbours are
+/// looked for.
 const REACH: usize = 256;
 
 /// Streams that are told apart, for each of reads and writes.
 const STREAMS: usize = 8;
-
 
 /// A request as far as its place in the queue depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Range {
 /// What a call counts as; given back when it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ticket {
-    /// In neither window.
+    /// In no window.
     Free,
     /// In the window of all calls.
     Single,
@@ -106,8 +107,10 @@ struct Stream {
     calls: usize,
     /// Requests of the last call.
     members: usize,
-    /// Bytes that wait.
-    waiting: i64,
+    /// Requests that wait, ...
+    waiting: usize,
+    /// ... and their bytes.
+    waiting_bytes: i64,
 }
 
 struct Waiting<T> {
@@ -139,11 +142,7 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// Nothing waits. `sharded`: the volume keeps a file in pieces.
     pub fn new(sharded: bool) -> Queue<T> {
         Queue {
-            most_read: if sharded {
-                MOST_BYTES
-            } else {
-                MOST_READ_WHOLE
-            },
+            most_read: if sharded { MOST_BYTES } else { MOST_READ_WHOLE },
             calls: 0,
             plugs: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
@@ -155,6 +154,7 @@ impl<T: Copy + PartialEq> Queue<T> {
                 calls: 0,
                 members: 0,
                 waiting: 0,
+                waiting_bytes: 0,
             }; 2 * STREAMS],
             now: 0,
         }
@@ -168,14 +168,15 @@ impl<T: Copy + PartialEq> Queue<T> {
         let stream = self.follow_stream(&range);
         let behind = self.is_held(&range)
             || self.waiting.iter().any(|other| {
-                range.conflicts(&other.range)
-                    || (stream.is_some() && range.continues(&other.range))
+                range.conflicts(&other.range) || (stream.is_some() && range.continues(&other.range))
             });
         if !behind && self.plugs == 0 && self.has_room(stream) {
             return Some(self.take_room(stream, 1));
         }
         if let Some(stream) = stream {
-            self.stream(stream).waiting += range.length;
+            let stream = self.stream(stream);
+            stream.waiting += 1;
+            stream.waiting_bytes += range.length;
         }
         self.waiting.push_back(Waiting {
             request,
@@ -223,10 +224,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         if self.plugs > 0 && !self.is_overfull() {
             return None;
         }
-        let first = (0..self.waiting.len().min(REACH)).find(|&at| {
-            let waiting = &self.waiting[at];
-            self.has_room(waiting.stream) && !self.blocked(at, &waiting.range)
-        })?;
+        // Those of a stream without room are no reason to stop: another one may be behind them.
+        let first = (0..self.waiting.len())
+            .filter(|&at| self.has_room(self.waiting[at].stream))
+            .take(REACH)
+            .find(|&at| !self.blocked(at, &self.waiting[at].range))?;
         let stream = self.waiting[first].stream;
         self.members.clear();
         let mut whole = self.remove(first);
@@ -296,7 +298,9 @@ impl<T: Copy + PartialEq> Queue<T> {
     fn take_out(&mut self, at: usize) -> Option<Waiting<T>> {
         let waiting = self.waiting.remove(at)?;
         if let Some(stream) = waiting.stream {
-            self.stream(stream).waiting -= waiting.range.length;
+            let stream = self.stream(stream);
+            stream.waiting -= 1;
+            stream.waiting_bytes -= waiting.range.length;
         }
         Some(waiting)
     }
@@ -328,7 +332,9 @@ impl<T: Copy + PartialEq> Queue<T> {
                 } else {
                     DEEP_WINDOW
                 };
-                stream.calls < window || stream.waiting >= self.full(id.kind())
+                stream.calls < window
+                    || stream.waiting >= MOST_MEMBERS
+                    || stream.waiting_bytes >= self.full(id.kind())
             })
     }
 
@@ -355,9 +361,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.now += 1;
         let first = StreamId::first(range.kind);
         let places = first..first + STREAMS;
+        // Of several the one that came last: the others are what is left of streams that ended here.
         let known = places
             .clone()
-            .find(|&at| self.streams[at].end == range.offset);
+            .filter(|&at| self.streams[at].end == range.offset)
+            .max_by_key(|&at| self.streams[at].seen);
         // The oldest makes room for a new stream, one with nothing under way if there is one.
         let place = known.or_else(|| {
             places.min_by_key(|&at| {
@@ -368,7 +376,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         let stream = &mut self.streams[place];
         stream.end = range.end();
         stream.seen = self.now;
-        if known.is_none() {
+        if known.is_none() && stream.calls == 0 {
             stream.members = 0;
         }
         known.map(|at| StreamId(at as u8))
