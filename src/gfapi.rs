@@ -112,6 +112,16 @@ impl ConnectSpec {
     }
 }
 
+/// A connection that could not be made.
+pub struct Failed {
+    /// Why.
+    pub errno: Errno,
+    /// What was made of it all the same, to be disposed of, which takes as long as for a whole one.
+    pub leftover: Option<Connection>,
+    /// Gluster's threads of it may still be starting.
+    pub has_threads: bool,
+}
+
 /// A connected volume.
 pub struct Connection(NonNull<sys::glfs>);
 
@@ -125,27 +135,39 @@ impl Connection {
     /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
     /// for. Gluster's threads inherit the signal mask of the calling thread.
     ///
-    /// A failure can leave a half-made connection, whose disposal takes as long as that of a whole
-    /// one; it is returned for the caller to dispose of.
+    /// `servers` are those of the description, in the order in which to ask them.
     pub fn connect(
         spec: &ConnectSpec,
-    ) -> std::result::Result<Connection, (Errno, Option<Connection>)> {
+        servers: &[ServerSpec],
+    ) -> std::result::Result<Connection, Failed> {
         clear_errno();
         // SAFETY: the name is NUL-terminated and copied.
         let raw = unsafe { sys::glfs_new(spec.volume.as_ptr()) };
         let Some(raw) = NonNull::new(raw) else {
-            return Err((last_errno(libc::ENOMEM), None));
+            return Err(Failed {
+                errno: last_errno(libc::ENOMEM),
+                leftover: None,
+                has_threads: false,
+            });
         };
         let connection = Connection(raw);
-        match connection.configure_and_init(spec) {
-            Ok(()) => Ok(connection),
-            Err(errno) => Err((errno, Some(connection))),
-        }
+        let failed = match connection.configure(spec, servers) {
+            Ok(()) => match connection.init() {
+                Ok(()) => return Ok(connection),
+                Err(errno) => (errno, true),
+            },
+            Err(errno) => (errno, false),
+        };
+        Err(Failed {
+            errno: failed.0,
+            leftover: Some(connection),
+            has_threads: failed.1,
+        })
     }
 
-    fn configure_and_init(&self, spec: &ConnectSpec) -> Result<()> {
+    fn configure(&self, spec: &ConnectSpec, servers: &[ServerSpec]) -> Result<()> {
         let fs = self.0.as_ptr();
-        for server in &spec.servers {
+        for server in servers {
             clear_errno();
             // SAFETY: `fs` is live; the strings are NUL-terminated and copied.
             let ret = unsafe {
@@ -170,9 +192,13 @@ impl Connection {
             };
             check(ret, libc::EINVAL)?;
         }
+        Ok(())
+    }
+
+    fn init(&self) -> Result<()> {
         clear_errno();
-        // SAFETY: `fs` is live and was not initialised before.
-        let ret = unsafe { sys::glfs_init(fs) };
+        // SAFETY: the instance is live and was not initialised before.
+        let ret = unsafe { sys::glfs_init(self.0.as_ptr()) };
         // Positive values are failures too.
         if ret == 0 {
             Ok(())
@@ -365,8 +391,14 @@ impl File {
         if check(written as i64, libc::EIO)? != 1 {
             return Err(Errno::new(libc::EIO, libc::EIO));
         }
+        self.flush()
+    }
+
+    /// Puts what was acknowledged on stable storage. Blocks for as long as the bricks do.
+    pub fn flush(&self) -> Result<()> {
+        use_process_identity();
         clear_errno();
-        // SAFETY: as above.
+        // SAFETY: the file is live; both stats may be null.
         let ret =
             unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
         check(ret, libc::EIO)?;
@@ -412,7 +444,6 @@ impl File {
                         cookie,
                     )
                 }
-                Op::Flush => sys::glfs_fsync_async(fd, done, cookie),
                 Op::Discard { offset, length } => {
                     sys::glfs_discard_async(fd, offset, length as usize, done, cookie)
                 }
@@ -434,8 +465,6 @@ pub enum Op<'a> {
         offset: i64,
         through: bool,
     },
-    /// What was acknowledged, onto stable storage.
-    Flush,
     /// Gives space back.
     Discard { offset: i64, length: i64 },
 }
@@ -466,11 +495,20 @@ unsafe extern "C" fn on_completion<C: Completion>(
     // First of all: any libc call would overwrite it. On success it is garbage.
     let errno = last_errno(libc::EIO);
     let result = if ret < 0 { Err(errno) } else { Ok(ret as u64) };
-    // SAFETY: libgfapi hands back the cookie of `submit`, once.
+    // SAFETY: libgfapi hands back the cookie of `submit`, once. A panic that this lets through has no
+    // good end: the process aborts at this extern "C" boundary.
+    unsafe { complete::<C>(cookie, result) };
+}
+
+/// Ends an operation, panics or not: one that was submitted, or one that was made in its place.
+///
+/// # Safety
+/// As for [`Completion::complete`].
+pub unsafe fn complete<C: Completion>(cookie: *mut c_void, result: Result<u64>) {
+    // SAFETY: the caller's.
     let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { C::complete(cookie, result) }));
     if outcome.is_err() {
-        // SAFETY: as above. A second panic has no good end: the process aborts at this extern "C"
-        // boundary.
+        // SAFETY: as above.
         unsafe { C::complete_after_panic(cookie) };
     }
 }

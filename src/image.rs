@@ -4,10 +4,12 @@
 //! A request is accepted under the phase's read lock and closing begins under its write lock, so
 //! that none slips in behind the drain.
 
+mod flush;
 mod length;
 mod open;
 mod registry;
 
+use flush::Flushes;
 use length::Length;
 pub use registry::{ImageId, cancel, cancel_async, count, get};
 
@@ -20,7 +22,9 @@ use crate::report::{self, Level};
 use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
 use crate::volume::Connected;
 use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 /// The host's poll loop, as far as an image needs it.
@@ -42,6 +46,7 @@ pub struct Image {
     requests: Slab,
     /// Those of them that are not sent yet.
     queue: Mutex<Queue<SlotRef>>,
+    flushes: Arc<Flushes>,
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
     length: Length,
@@ -54,19 +59,20 @@ pub struct Image {
 }
 
 enum Phase {
-    Open(Backing),
-    Draining(Backing),
+    Open(Arc<Backing>),
+    Draining(Arc<Backing>),
     Closed,
 }
 
-/// The file, and the connection that has to outlive it. Dropped in this order.
+/// The file, and the connection that has to outlive it. Dropped in this order. Shared with the thread
+/// that flushes, while it does.
 struct Backing {
     file: File,
     volume: Connected,
 }
 
 impl Phase {
-    fn open(&self) -> Option<&Backing> {
+    fn open(&self) -> Option<&Arc<Backing>> {
         match self {
             Phase::Open(backing) => Some(backing),
             _ => None,
@@ -104,9 +110,10 @@ impl Image {
     pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
         self.check(&ask)?;
         let phase = self.phase.read();
-        let Some(Backing { file, .. }) = phase.open() else {
+        let Some(backing) = phase.open() else {
             return Err(self.closed());
         };
+        let file = &backing.file;
         let mut growth = None;
         let changes = matches!(ask.kind, Kind::Write | Kind::Discard);
         let change = changes.then(|| self.length.change());
@@ -137,8 +144,10 @@ impl Image {
             let mut queue = self.queue.lock();
             (queue.admit(request, ask.range()), queue.is_ripe())
         };
-        if let Some(ticket) = ticket {
-            request.submit(file, ticket);
+        match ticket {
+            Some(_) if ask.kind == Kind::Flush => self.flushes.submit(request, backing),
+            Some(ticket) => request.submit(file, ticket),
+            None => {}
         }
         if ripe {
             self.refill(file);
@@ -310,7 +319,7 @@ impl Image {
     fn honest(&self, outcome: &mut Outcome) {
         match outcome.result {
             // A failure of its own: never sent, or not held back by write-behind.
-            Err(errno) if errno.get() == libc::ECANCELED || outcome.through => {}
+            Err(_) if !outcome.sent || outcome.through => {}
             Err(_) if outcome.kind != Kind::Read => self.may_have_lost_writes(),
             Ok(()) if outcome.kind == Kind::Flush && self.lost_writes.load(Ordering::SeqCst) => {
                 outcome.result = Err(Errno::new(libc::EIO, libc::EIO));
@@ -430,14 +439,17 @@ impl Image {
         }
     }
 
-    /// Ends a request that waits in the queue.
+    /// Ends a request that waits, in the queue or for an fsync.
     fn withdraw(&self, request: SlotRef, handle: Handle) {
-        let mut queue = self.queue.lock();
         // Looked at under the lock: since `find` the slot may hold a later request, and while one
         // waits its slot keeps its generation.
-        if self.requests.is_current(request, handle) && queue.withdraw(request) {
-            drop(queue);
-            request.call_off();
+        let is_current = || self.requests.is_current(request, handle);
+        let from_queue = || {
+            let mut queue = self.queue.lock();
+            is_current() && queue.withdraw(request)
+        };
+        if from_queue() || self.flushes.withdraw(request, is_current) {
+            request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }
     }
 
@@ -510,7 +522,9 @@ impl Image {
 
     fn release(&self) {
         let phase = std::mem::replace(&mut *self.phase.write(), Phase::Closed);
+        // Nobody else has it now: what is drained holds it no more.
         if let Phase::Open(backing) | Phase::Draining(backing) = phase
+            && let Some(backing) = Arc::into_inner(backing)
             && let Err(errno) = backing.file.close()
         {
             // Data that was not flushed may be lost, and nobody else would say so.
@@ -534,6 +548,7 @@ impl Image {
                 "; its bricks are out of reach, see `gluster volume status`"
             }
             libc::ENOSPC | libc::EDQUOT => "; make room on the bricks and try again",
+            libc::EAGAIN => "; the process may have run out of threads, see its limits",
             libc::EINVAL => {
                 "; with BLK_O_NOCACHE offsets and lengths must be multiples of the bricks' block size"
             }

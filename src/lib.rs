@@ -44,6 +44,8 @@ mod completion;
 mod queue;
 mod request;
 
+mod worker;
+
 mod gfapi;
 
 pub mod error;

@@ -27,7 +27,7 @@ pub use slab::{Handle, Slab, SlotRef};
 
 use crate::completion::Completions;
 use crate::error::Errno;
-use crate::gfapi::File;
+use crate::gfapi::{self, File};
 use crate::queue::{Range, Ticket};
 use libc::iovec;
 use std::cell::UnsafeCell;
@@ -162,6 +162,8 @@ pub struct Outcome {
     pub through: bool,
     /// Whether it was a write that may have grown the image.
     pub grows: bool,
+    /// Whether libgfapi got to see it.
+    pub sent: bool,
     /// What to give back to the queue.
     pub ticket: Ticket,
     /// Its result.
@@ -191,6 +193,7 @@ struct Body {
     length: i64,
     through: bool,
     grows: bool,
+    called_off: bool,
     iov: Vec<iovec>,
     parts: Vec<Part>,
     callback: Option<Callback>,
@@ -230,6 +233,7 @@ impl Slot {
                 length: 0,
                 through: false,
                 grows: false,
+                called_off: false,
                 iov: Vec::new(),
                 parts: Vec::new(),
                 callback: None,
@@ -263,6 +267,7 @@ impl SlotRef {
         body.length = ask.length;
         body.through = ask.through;
         body.grows = ask.grows;
+        body.called_off = false;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
@@ -297,16 +302,37 @@ impl SlotRef {
         self.submitted();
     }
 
-    /// Ends a request that was never submitted.
-    pub fn call_off(self) {
-        let slot = self.slot();
-        // SAFETY: taken out of the queue by this thread: ours alone.
-        let body = unsafe { &mut *slot.body.get() };
-        for part in &mut body.parts {
-            *part.result.get_mut() = -i64::from(libc::ECANCELED);
+    /// Submits a request of one part that is not asynchronous: whoever makes the call tells `ended`.
+    pub fn hand_over(self) {
+        self.slot().pending.store(1, Ordering::Relaxed);
+    }
+
+    /// The call for a request that was handed over has ended. Any thread; the request may be gone when
+    /// this returns.
+    pub fn ended(self, result: gfapi::Result<()>) {
+        // SAFETY: handed over, so nobody changes its parts before this makes it ready.
+        let body = unsafe { &*self.slot().body.get() };
+        if let Some(part) = body.parts.first() {
+            let cookie: *const Part = part;
+            // SAFETY: the part stays where it is until its request is ready, and libgfapi has no
+            // completion for it.
+            unsafe { gfapi::complete::<Part>(cookie.cast_mut().cast(), result.map(|()| 0)) };
         }
-        // SAFETY: they outlive the request.
-        unsafe { &*slot.completions }.push(self);
+    }
+
+    /// Ends a request that never reached libgfapi. Any thread; as `ended`.
+    pub fn call_off(self, why: Errno) {
+        let slot = self.slot();
+        // SAFETY: taken out of where it waited by this thread: ours alone.
+        let body = unsafe { &mut *slot.body.get() };
+        body.called_off = true;
+        for part in &mut body.parts {
+            *part.result.get_mut() = why.negated().into();
+        }
+        // SAFETY: they outlive the request, and close waits for us to leave after it.
+        let completions = unsafe { &*slot.completions };
+        let _visit = completions.visit();
+        completions.push(self);
     }
 
     /// Whether it leads a shared call.
@@ -362,6 +388,7 @@ impl SlotRef {
             length: body.length,
             through: body.through,
             grows: body.grows,
+            sent: !body.called_off,
             ticket: body.ticket,
             result,
         })

@@ -4,19 +4,22 @@
 //!
 //! ```text
 //!  acquire ─> connecting ──────> connected ─────────> warm ─────────────> retiring ─> gone
-//!             helper thread;     by one image         after the last      own thread,
-//!             openers wait,      or more              image; an opener    up to 10 s
-//!             each until its                          takes it back
-//!             own deadline
+//!             is a server        by one image         after the last      own thread,
+//!             there? helper      or more              image; an opener    up to 10 s
+//!             thread; openers                         takes it back
+//!             wait, each until
+//!             its own deadline
 //!               └─> failed: told to those who wait; the next opener tries again
 //! ```
 
 mod connect;
+mod reach;
 mod retire;
 mod warm;
 
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, ConnectSpec, Connection};
+use crate::worker::Lane;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
@@ -31,9 +34,34 @@ static VOLUMES: Mutex<Option<HashMap<ConnectSpec, Weak<Volume>>>> = Mutex::new(N
 struct Volume {
     spec: ConnectSpec,
     /// Set once, by the thread that connects.
-    outcome: OnceCell<std::result::Result<Connection, Errno>>,
+    outcome: OnceCell<std::result::Result<Connection, Failure>>,
     lock: Mutex<()>,
     settled: Condvar,
+    /// For the flushes of its images.
+    flush_lane: Arc<Lane>,
+}
+
+/// Why a volume could not be connected to.
+struct Failure {
+    errno: Errno,
+    /// Of servers that could not be reached.
+    unreachable: Option<String>,
+}
+
+impl Failure {
+    fn of(errno: Errno) -> Failure {
+        Failure {
+            errno,
+            unreachable: None,
+        }
+    }
+
+    fn unreachable(errno: Errno, why: String) -> Failure {
+        Failure {
+            errno,
+            unreachable: Some(why),
+        }
+    }
 }
 
 /// A volume that is connected, held for one image. Dropping it lets go, and keeps the connection
@@ -52,6 +80,11 @@ impl Connected {
             Some(Ok(connection)) => connection,
             _ => unreachable!("Connected is made of a volume that is connected"),
         }
+    }
+
+    /// Where the flushes of its images wait for one another.
+    pub fn flush_lane(&self) -> &Arc<Lane> {
+        &self.volume.flush_lane
     }
 
     /// Whether it was made for an earlier image.
@@ -102,8 +135,8 @@ pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<
             reused,
             keep,
         }),
-        Some(Err(errno)) => Err(explain(spec, *errno)),
-        None if retire::is_full() => Err(Error::new(
+        Some(Err(failure)) => Err(explain(spec, failure)),
+        None if retire::is_full(spec) => Err(Error::new(
             Stage::Connect,
             libc::ETIMEDOUT,
             format!(
@@ -139,6 +172,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
                 outcome: OnceCell::new(),
                 lock: Mutex::new(()),
                 settled: Condvar::new(),
+                flush_lane: Lane::new(),
             });
             volumes.retain(|_, weak| weak.strong_count() > 0);
             volumes.insert(spec.clone(), Arc::downgrade(&volume));
@@ -148,7 +182,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
 }
 
 impl Volume {
-    fn settle(&self, outcome: std::result::Result<Connection, Errno>) {
+    fn settle(&self, outcome: std::result::Result<Connection, Failure>) {
         // Under the lock, so that no waiter falls asleep between its look and this.
         let guard = self.lock.lock();
         // Only a second failure can find it settled.
@@ -158,7 +192,7 @@ impl Volume {
     }
 
     /// `None` when nothing has come of it by then.
-    fn wait(&self, deadline: Instant) -> Option<&std::result::Result<Connection, Errno>> {
+    fn wait(&self, deadline: Instant) -> Option<&std::result::Result<Connection, Failure>> {
         let mut guard = self.lock.lock();
         while self.outcome.get().is_none()
             && !self.settled.wait_until(&mut guard, deadline).timed_out()
@@ -175,7 +209,12 @@ impl Drop for Volume {
     }
 }
 
-fn explain(spec: &ConnectSpec, errno: Errno) -> Error {
+fn explain(spec: &ConnectSpec, failure: &Failure) -> Error {
+    let errno = failure.errno;
+    let why = match &failure.unreachable {
+        Some(why) => why.clone(),
+        None => errno.to_string(),
+    };
     let advice = match errno.get() {
         libc::ENOENT => format!(
             "that server knows no volume '{}'; `gluster volume list` there names those it has",
@@ -186,7 +225,13 @@ fn explain(spec: &ConnectSpec, errno: Errno) -> Error {
             glusterd runs, and that this process may open more files"
                 .to_owned()
         }
-        libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE => {
+        libc::ETIMEDOUT => {
+            "check that the address is right and that no firewall drops packets".to_owned()
+        }
+        libc::EACCES | libc::EPERM if failure.unreachable.is_some() => {
+            "this process's user may not use that socket".to_owned()
+        }
+        libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE | libc::ENOBUFS => {
             "this process has run out of memory, threads or file descriptors".to_owned()
         }
         libc::EIO => {
@@ -201,7 +246,7 @@ fn explain(spec: &ConnectSpec, errno: Errno) -> Error {
         Stage::Connect,
         errno.get(),
         format!(
-            "cannot connect to volume '{}' through {}: {errno}; {advice}",
+            "cannot connect to volume '{}' through {}: {why}; {advice}",
             name(spec),
             servers(spec)
         ),

@@ -56,18 +56,12 @@ def programs(where):
             str(SOURCES / part) for part in ("engine.c", "measure.c", "storage_free.c", *parts)
         ]
         subprocess.run([compiler, *flags, *files, "-o", str(where / name), *libraries], check=True)
-    subprocess.run(
-        [
-            compiler,
-            "-shared",
-            "-fPIC",
-            "-O2",
-            str(SOURCES / "nofini.c"),
-            "-o",
-            str(where / "nofini.so"),
-        ],
-        check=True,
-    )
+    for name in ("nofini", "stages"):
+        source, library = SOURCES / f"{name}.c", where / f"{name}.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-D_GNU_SOURCE", *flags, source, "-o", library, "-ldl"],
+            check=True,
+        )
 
 
 def fake(where):

@@ -177,7 +177,7 @@ def qemu(house, _name, row):
     return result
 
 
-def _bench(house, row, count):
+def _bench(house, row, count, *more):
     arguments = [
         str(house.qemu.bin / "qemu-img"),
         "bench",
@@ -199,6 +199,7 @@ def _bench(house, row, count):
     if row.flush_every and count > 1:
         arguments += ["--flush-interval", str(row.flush_every)]
     seen = {}
+    preloaded = " ".join(str(house.programs / library) for library in (*more, "nofini.so"))
 
     def probe(pid):
         for _ in range(40):  # a busy machine may not have let it get so far yet
@@ -211,7 +212,7 @@ def _bench(house, row, count):
 
     text, usage = run(
         [*arguments, house.uri(row)],
-        house.qemu.environment(house.programs / "nofini.so"),
+        house.qemu.environment(preloaded),
         seconds=house.seconds * 10 + 60,
         probe=probe if count > 1 else None,
     )
@@ -360,6 +361,35 @@ def storage_free(house, name, row):
         seconds=house.seconds + 60,
     )
     return {**json.loads(text), "process_cpu_s": seconds_of(usage)}
+
+
+# --- where the time of one read goes -------------------------------------------------------------
+
+STAGED_READS = 5000  # more than benches/stages.c looks at
+
+
+def stages(house, name, row):
+    found = house.programs / "stages.json"
+    found.unlink(missing_ok=True)
+    os.environ["STAGES"] = str(found)
+    try:
+        if name == "qemu":
+            if isinstance(house.qemu, str):
+                raise Unavailable(house.qemu)
+            _bench(house, row, STAGED_READS, "stages.so")
+        else:
+            environment = dict(os.environ, LD_PRELOAD=str(house.programs / "stages.so"))
+            run(command(house, name, row, "--seconds", "3"), environment, seconds=60)
+    finally:
+        del os.environ["STAGES"]
+    try:
+        result = json.loads(found.read_text())
+    except OSError:
+        raise Failed(f"{name} made fewer than {STAGED_READS} reads in 3 s") from None
+    times = {key: value / 1e3 for key, value in result.items() if key.endswith("_ns")}
+    return {"calls": result["calls"], "whole_us": sum(times.values())} | {
+        key.replace("_ns", "_us"): value for key, value in times.items()
+    }
 
 
 RUNNERS = {"qemu": qemu, "qemu-io": qemu_io, "fio": fio, "fio-async": fio}

@@ -42,6 +42,7 @@ def measure(house, weather, row, round_number, book):
         "many": many_images,
         "open": open_and_close,
         "free": contestants.storage_free,
+        "stages": contestants.stages,
     }
     if row.kind == "turns":
         take_turns(house, weather, row, round_number, book)

@@ -25,7 +25,15 @@ COLUMNS = {  # by kind of row: metric, heading, digits
         ("rss_kib", "RSS KiB", 0),
     ),
 }
+COLUMNS["stages"] = (
+    *(
+        (f"{stage}_us", f"{stage} us", 1)
+        for stage in ("submit", "send", "brick", "receive", "callback", "host", "whole")
+    ),
+    ("calls", "calls", 1),
+)
 COLUMNS["free"] = COLUMNS["io"]
+COLUMNS["io"] = (*COLUMNS["io"], ("brick_us", "bricks' CPU us", 1))
 COLUMNS["turns"] = (
     *COLUMNS["io"][:2],
     ("user_us", "user us", 1),

@@ -31,7 +31,7 @@ class Row:
     name: str
     contestants: tuple
     goals: tuple = ()
-    kind: str = "io"  # io, turns, open, many or free (storage free)
+    kind: str = "io"  # io, turns, open, many, stages or free (storage free)
     volume: str = "plain"
     access: str = "read"  # read, write or mix
     random: bool = True
@@ -168,6 +168,7 @@ def goal_rows():
         depth=1,
         images=64,
     )
+    yield Row("stages", ("qemu", "pipe2013", "plain", "ours"), kind="stages", depth=1)
     yield Row(
         "open-close",
         ("qemu", "plain-default", "ours"),

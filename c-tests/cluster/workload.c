@@ -36,7 +36,7 @@ struct workload {
     struct past *log;
     size_t log_room;
     struct slot slots[MOST_SLOTS];
-    bool wrong, no_flushes;
+    bool wrong;
 };
 
 /* ---- what is wrong ------------------------------------------------------------------------------------------- */
@@ -226,7 +226,7 @@ static void invent(struct slot *slot)
 
     slot->number = ++w->number;
     memset(ask, 0, sizeof(*ask));
-    ask->kind = lot < 40 ? READ : lot < 84 || (w->no_flushes && lot >= 97) ? WRITE : lot < 97 ? DISCARD : FLUSH;
+    ask->kind = lot < 40 ? READ : lot < 84 ? WRITE : lot < 97 ? DISCARD : FLUSH;
     if (ask->kind != FLUSH) {
         ask->bytes = pick_size(w);
         ask->offset = pick_place(w, ask->bytes);
@@ -292,11 +292,6 @@ static void wait_for_room(struct workload *w, unsigned sent, unsigned used)
     /* Requests that do not end would write to memory that is gone. */
     if (!run_until(has_room, &room, HANG_SECONDS))
         t_die("%u requests (%u of them waiting) hang after op %u; %s", w->used, w->used - w->sent, w->number, w->how);
-}
-
-void workload_without_flushes(struct workload *w)
-{
-    w->no_flushes = true;
 }
 
 bool workload_run(struct workload *w, unsigned requests)
@@ -404,6 +399,11 @@ struct workload *workload_open(const char *uri, const char *mode, uint64_t seed,
     open_image(w);
     w->length = w->img.drv->getlength(&w->img.bs);
     return w;
+}
+
+struct img *workload_image(struct workload *w)
+{
+    return &w->img;
 }
 
 int64_t workload_length(const struct workload *w)

@@ -24,8 +24,6 @@ struct workload;
 /* Opens the image, which is empty. It grows to `most` bytes at most. `how` tells a person how to repeat it. */
 struct workload *workload_open(const char *uri, const char *mode, uint64_t seed, unsigned depth, int64_t most,
                                const char *how);
-/* Further requests are no flushes. */
-void workload_without_flushes(struct workload *w);
 /* Submits so many more requests; up to `depth` of them are left in flight. False once something was wrong. */
 bool workload_run(struct workload *w, unsigned requests);
 /* Waits until none is in flight. */
@@ -36,6 +34,8 @@ bool workload_reopen(struct workload *w);
 /* Flushes, and compares length and every byte through a connection of its own, with the other write-cache mode. */
 bool workload_compare(struct workload *w);
 int64_t workload_length(const struct workload *w);
+/* For requests beside the workload's own that change nothing. */
+struct img *workload_image(struct workload *w);
 /* Requests so far, and how many of them had to wait for another. */
 unsigned workload_done(const struct workload *w), workload_waited(const struct workload *w);
 void workload_close(struct workload *w);

@@ -13,7 +13,7 @@ static const struct {
 } kinds[KINDS] = {
     {"read", FAKE_PREADV_ASYNC},
     {"write", FAKE_PWRITEV_ASYNC},
-    {"flush", FAKE_FSYNC_ASYNC},
+    {"flush", FAKE_FSYNC},
     {"discard", FAKE_DISCARD_ASYNC},
 };
 
@@ -91,7 +91,7 @@ static void garbage_is_ignored(void)
     fake.set_stat_mode(FAKE_STAT_ZEROED);
     is(run(READ) | run(WRITE) | run(FLUSH) | run(DISCARD), 0, "stats that are zeroed");
     fake.set_stat_mode(FAKE_STAT_REAL);
-    fake_once(FAKE_FSYNC_ASYNC, FAKE_FORCE, 0, 77);
+    fake_once(FAKE_FSYNC, FAKE_FORCE, 0, 77);
     is(run(FLUSH), 0, "a flush that returns a positive number");
     fake_once(FAKE_DISCARD_ASYNC, FAKE_FORCE, 0, 77);
     is(run(DISCARD), 0, "a discard that returns a positive number");

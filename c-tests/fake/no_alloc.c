@@ -116,6 +116,11 @@ static void go_on(struct io *self)
         one_more(self);
 }
 
+static uint64_t calls(void)
+{
+    return fake_counted().submitted + fake_calls(FAKE_FSYNC);
+}
+
 /* How often the process allocated or freed during so many requests. */
 static unsigned long run(int requests)
 {
@@ -153,9 +158,9 @@ static void steady(const char *mode)
      * is up to chance when another thread completes them. */
     for (round = 0; round < MOST_ROUNDS && run(N) > 0; round++)
         ;
-    before = fake_counted().submitted;
+    before = calls();
     few = run(N);
-    t_say("%llu calls for %d requests, after %d rounds", (unsigned long long)(fake_counted().submitted - before), N,
+    t_say("%llu calls for %d requests, after %d rounds", (unsigned long long)(calls() - before), N,
           round);
     for (many = run(2 * N); (few > 0 || many > 0) && round < MOST_ROUNDS; round++) {
         few = run(N);

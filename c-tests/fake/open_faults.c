@@ -73,6 +73,39 @@ static void servers_that_answer_no(void)
     fails("an image that is a directory", fake_uri("vol", "dir"), EISDIR, BLK_STAGE_OPEN, "directory");
 }
 
+/* Nothing is asked of libgfapi, so nothing is left to end. */
+static void no_server(void)
+{
+    static const struct {
+        int error, wanted;
+        const char *text;
+    } ways[] = {
+        {ECONNREFUSED, ENOTCONN, "Connection refused"}, {EHOSTUNREACH, ENOTCONN, "No route to host"},
+        {ENETUNREACH, ENOTCONN, "Network is unreachable"}, {ETIMEDOUT, ETIMEDOUT, "timed out"},
+        {EMFILE, EMFILE, "Too many open files"},
+    };
+    uint64_t before = fake_calls(FAKE_NEW);
+    struct img img;
+    unsigned i;
+
+    for (i = 0; i < T_COUNT(ways); i++) {
+        fake_unreachable = ways[i].error;
+        fails(ways[i].text, fake_uri("vol", "open"), ways[i].wanted, BLK_STAGE_CONNECT, ways[i].text);
+        fails(ways[i].text, "gluster://fake:24009/vol/open", ways[i].wanted, BLK_STAGE_CONNECT, "fake:24009");
+    }
+    fake_unreachable = ENOENT;
+    fails("no socket", "gluster+unix:///vol/open?socket=/no/such.socket", ENOTCONN, BLK_STAGE_CONNECT, "/no/such.socket");
+    fake_unreachable = EACCES;
+    fails("not our socket", "gluster+unix:///vol/open?socket=/root.socket", EACCES, BLK_STAGE_CONNECT, "Permission");
+    fake_unreachable = ECONNREFUSED;
+    for (i = 0; i < 100; i++)
+        if (img_open(&img, fake_uri("vol", "open"), BLK_O_RDWR, "connect-timeout", "1", NULL) != -ENOTCONN)
+            fail("opening %u: %s", i, img.error.message);
+    fake_unreachable = 0;
+    fails("a name without an address", "gluster://unknown/vol/open", ENOTCONN, BLK_STAGE_CONNECT, "server unknown:24007");
+    is(fake_calls(FAKE_NEW), before, "no instance was made for any of these");
+}
+
 /* A step of the host's or the kernel's. */
 static void no_poll_loop(void)
 {
@@ -136,6 +169,7 @@ int main(void)
 
     at_each_step();
     servers_that_answer_no();
+    no_server();
     no_poll_loop();
     no_pipe();
     a_failure_with_bs_null_error();

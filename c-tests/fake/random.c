@@ -142,7 +142,7 @@ static void start(struct op *op)
 
 static void disturb(void)
 {
-    static const int calls[] = {FAKE_PREADV_ASYNC, FAKE_PWRITEV_ASYNC, FAKE_DISCARD_ASYNC, FAKE_FSYNC_ASYNC};
+    static const int calls[] = {FAKE_PREADV_ASYNC, FAKE_PWRITEV_ASYNC, FAKE_DISCARD_ASYNC, FAKE_FSYNC};
     static const int actions[] = {FAKE_FAIL, FAKE_REFUSE, FAKE_SHORT, FAKE_DELAY, FAKE_ON_SUBMITTER};
     static const int modes[] = {FAKE_THREAD, FAKE_INLINE, FAKE_DELAYED, FAKE_DELAYED};
     int action = actions[random_below(T_COUNT(actions))];

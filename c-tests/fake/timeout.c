@@ -132,6 +132,54 @@ static void while_many_end(void)
     ok(fake_disconnected(20), "no connection is left");
 }
 
+/* glfs_fini frees what threads of a failed glfs_init begin with that have not run yet. */
+static void a_failed_one_rests(void)
+{
+    uint64_t ended;
+    int64_t begun;
+    struct img img;
+    int ret;
+
+    fake_quiet(0);
+    ended = fake_counted().finis_started;
+    opening(&img, "nosuch", "1", &ret);
+    begun = now_us();
+    is(ret, -ENOENT, "a connection fails");
+    usleep(1000 * 1000);
+    if (now_us() - begun < 1700 * 1000)
+        is(fake_counted().finis_started, ended, "it is not ended within a second");
+    ok(fake_disconnected(20), "it is ended");
+}
+
+/* Whoever fails in a loop waits for himself alone. */
+static void while_many_fail(void)
+{
+    enum { FAILED = 8 };
+    struct BlkError error = {0};
+    struct img img;
+    double seconds;
+    int i, ret;
+
+    error.struct_size = sizeof(error);
+    is(img_create(fake_uri("other", "image"), NULL, &error), 0, "an image");
+    fake_quiet(0);
+    for (i = 0; i < FAILED; i++) {
+        seconds = opening(&img, "nosuch", "1", &ret);
+        if (ret != -ENOENT || seconds > 0.5 * t_time_factor())
+            fail("opening %d: %d after %.2f s", i, ret, seconds);
+    }
+    seconds = opening(&img, "other", "1", &ret);
+    is(ret, 0, "eight that failed do not hold up another volume (%.2f s)", seconds);
+    img_close(&img);
+    seconds = opening(&img, "nosuch", "1", &ret);
+    is(ret, -ETIMEDOUT, "the ninth of them waits for the others to end");
+    ok(strstr(img.error.message, "still ending") != NULL, "... and says so: %s", img.error.message);
+    ok(fake_disconnected(20), "no connection is left");
+    opening(&img, "nosuch", "1", &ret);
+    is(ret, -ENOENT, "then it may try again");
+    ok(fake_disconnected(20), "no connection is left");
+}
+
 /* The answer comes just when the opener gives up: one of them has to end the connection. */
 static void at_the_last_moment(void)
 {
@@ -166,6 +214,8 @@ int main(void)
     in_time();
     different_patience();
     while_many_end();
+    a_failed_one_rests();
+    while_many_fail();
     for (round = 0; round < 4; round++)
         at_the_last_moment();
     return fake_end();

@@ -145,7 +145,8 @@ struct fake_rule {
 /* Use of the library that hangs, crashes or loses data in the real one. */
 enum fake_violation {
     FAKE_V_CALL_IN_CALLBACK, /* a glfs_* call inside a completion callback */
-    FAKE_V_CLOSE_IN_FLIGHT,  /* glfs_close before the last callback */
+    FAKE_V_CLOSE_IN_FLIGHT,  /* glfs_close before the last callback, or before a
+                                synchronous transfer (fsync is one) returned */
     FAKE_V_FINI_IN_FLIGHT,
     FAKE_V_FINI_OPEN_FDS,
     FAKE_V_USE_AFTER_CLOSE,

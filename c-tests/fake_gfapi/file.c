@@ -152,6 +152,9 @@ EXPORT int glfs_close(glfs_fd_t *fd)
     if (atomic_load(&fd->finished) != atomic_load(&fd->submitted)) {
         violation(FAKE_V_CLOSE_IN_FLIGHT, FAKE_CLOSE,
                   "requests are in flight, their callbacks are lost");
+    } else if (atomic_load(&fd->inside)) {
+        violation(FAKE_V_CLOSE_IN_FLIGHT, FAKE_CLOSE,
+                  "a synchronous call has not returned");
     } else {
         close(fd->kernel_fd);
         fd->kernel_fd = -1;
@@ -246,12 +249,19 @@ static int64_t transfer(enum fake_op op, enum io_kind kind, glfs_fd_t *fd,
                      .offset = offset,
                      .length = length };
 
-    if (!begin_fd(op, fd, &io.verdict))
-        return -1;
-    for (int i = 0; i < iovcnt; i++)
-        io.length += (int64_t)iov[i].iov_len;
-    record_transfer(op, fd, (uint64_t)offset, (uint64_t)io.length, iovcnt);
-    execute(&io);
+    if (fd)
+        atomic_fetch_add(&fd->inside, 1);
+    if (begin_fd(op, fd, &io.verdict)) {
+        for (int i = 0; i < iovcnt; i++)
+            io.length += (int64_t)iov[i].iov_len;
+        record_transfer(op, fd, (uint64_t)offset, (uint64_t)io.length, iovcnt);
+        execute(&io);
+    } else {
+        io.ret = -1;
+        io.err = errno;
+    }
+    if (fd)
+        atomic_fetch_sub(&fd->inside, 1);
     if (io.ret >= 0 && pre)
         *pre = io.pre;
     if (io.ret >= 0 && post)

@@ -151,6 +151,7 @@ struct glfs_fd {
     struct glfs_fd *next_of_fs;
     _Alignas(CACHE_LINE) counter submitted;
     _Alignas(CACHE_LINE) counter finished;
+    counter inside; /* synchronous transfers that have not returned */
     _Atomic int64_t offset;
 };
 

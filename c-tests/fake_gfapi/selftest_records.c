@@ -253,6 +253,38 @@ static void closed_too_early(void)
     image_close(&image);
 }
 
+static void *sync_run(void *fd)
+{
+    return glfs_fsync(fd, NULL, NULL) < 0 ? (void *)(intptr_t)errno : NULL;
+}
+
+static void closed_during_fsync(void)
+{
+    struct image image = image_fresh("one");
+    pthread_t thread;
+    void *result;
+
+    rule(FAKE_FSYNC, FAKE_HOLD, 0, 0);
+    if (pthread_create(&thread, NULL, sync_run, image.fd))
+        abort();
+    ok(fake_gfapi_wait_held(1, 5000), "an fsync is held");
+    same(fake_gfapi_release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS), 0, "it is not async");
+    same(fake_gfapi_release(FAKE_FSYNC, 0, ENOSPC), 1, "it is let go");
+    pthread_join(thread, &result);
+    same((intptr_t)result, ENOSPC, "with an error of the test's");
+    rule(FAKE_FSYNC, FAKE_HOLD, 0, 0);
+    if (pthread_create(&thread, NULL, sync_run, image.fd))
+        abort();
+    ok(fake_gfapi_wait_held(1, 5000), "another is held");
+    same(glfs_close(image.fd), 0, "close");
+    noticed(FAKE_V_CLOSE_IN_FLIGHT, 1, "during an fsync");
+    fake_gfapi_release(FAKE_FSYNC, 0, FAKE_AS_IS);
+    pthread_join(thread, &result);
+    same((intptr_t)result, EBADF, "which finds the fd closed");
+    image.fd = glfs_open(image.fs, "image", O_RDWR);
+    image_close(&image);
+}
+
 static void ended_too_early(void)
 {
     struct image image = image_fresh("one");
@@ -321,6 +353,7 @@ void test_violations(void)
 {
     in_callbacks();
     closed_too_early();
+    closed_during_fsync();
     ended_too_early();
     the_rest();
 }

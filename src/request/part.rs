@@ -125,7 +125,7 @@ impl Part {
                 offset,
                 through: body.through,
             },
-            Kind::Flush => Op::Flush,
+            Kind::Flush => unreachable!("a flush is handed over, not submitted"),
             Kind::Discard => Op::Discard { offset, length },
         };
         let cookie: *const Part = self;

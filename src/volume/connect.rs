@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The thread that connects: libgfapi knows no deadline, so the openers keep theirs while it waits.
 
-use super::{Volume, name, retire};
+use super::{Failure, Volume, name, reach, retire};
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{Connection, spawn_quietly};
 use std::sync::Arc;
@@ -13,17 +13,21 @@ pub(super) fn start(volume: &Arc<Volume>) -> Result<()> {
     let attempt = Attempt(volume.clone());
     let spawned = spawn_quietly("blkg-connect", move || {
         let attempt = attempt;
+        let spec = &attempt.0.spec;
+        let servers = match reach::order(&spec.servers) {
+            Ok(servers) => servers,
+            Err((errno, why)) => return attempt.0.settle(Err(Failure::unreachable(errno, why))),
+        };
         // Here, where each opener's own deadline goes on.
-        retire::wait_for_room();
-        match Connection::connect(&attempt.0.spec) {
+        retire::wait_for_room(spec);
+        match Connection::connect(spec, &servers) {
             Ok(connection) => attempt.0.settle(Ok(connection)),
-            Err((errno, leftover)) => {
+            Err(failed) => {
+                let place = retire::Place::of_failed(spec);
                 // The openers hear of it first; disposal takes seconds.
-                attempt.0.settle(Err(errno));
+                attempt.0.settle(Err(Failure::of(failed.errno)));
                 drop(attempt);
-                if let Some(leftover) = leftover {
-                    retire::dispose(leftover);
-                }
+                retire::dispose(failed, place);
             }
         }
     });
@@ -46,7 +50,8 @@ struct Attempt(Arc<Volume>);
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.0.outcome.get().is_none() {
-            self.0.settle(Err(Errno::new(libc::EIO, libc::EIO)));
+            self.0
+                .settle(Err(Failure::of(Errno::new(libc::EIO, libc::EIO))));
         }
     }
 }

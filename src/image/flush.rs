@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The flushes of one image, which share what they can: while one fsync is under way others wait, and
+//! the next one is for all of them. Each is covered by an fsync that began after it was submitted.
+//!
+//! An fsync blocks a thread of [`worker`](crate::worker). libgfapi 10.3 has an asynchronous one, but
+//! its completion lets go of the file descriptor that the file has by then: the new one, when the
+//! volume's graph has changed meanwhile, whose memory is freed then while in use. The migration to
+//! the new graph syncs the old descriptor itself, so that it happens next to flushes most often.
+
+use super::*;
+use crate::worker::{Job, WORKERS};
+
+/// The flushes of one image that have not ended.
+pub(super) struct Flushes(Mutex<Line>);
+
+struct Line {
+    /// For the next fsync, in the order in which they came.
+    waiting: VecDeque<SlotRef>,
+    /// What that will need; there while one waits.
+    backing: Option<Arc<Backing>>,
+    /// Covered by the fsync that is under way.
+    covered: VecDeque<SlotRef>,
+    /// The workers have the job.
+    at_work: bool,
+}
+
+impl Flushes {
+    /// None.
+    pub(super) fn new() -> Arc<Flushes> {
+        Arc::new(Flushes(Mutex::new(Line {
+            waiting: VecDeque::with_capacity(64),
+            backing: None,
+            covered: VecDeque::with_capacity(64),
+            at_work: false,
+        })))
+    }
+
+    /// Submits a flush. It ends in its callback in any case.
+    pub(super) fn submit(self: &Arc<Self>, request: SlotRef, backing: &Arc<Backing>) {
+        request.hand_over();
+        let to_start = {
+            let mut line = self.0.lock();
+            line.waiting.push_back(request);
+            line.backing.get_or_insert_with(|| backing.clone());
+            !std::mem::replace(&mut line.at_work, true)
+        };
+        if to_start {
+            WORKERS.start(backing.volume.flush_lane(), self.clone());
+        }
+    }
+
+    /// Takes out a flush that no fsync covers yet; whether it was there. `is_current` is asked while
+    /// nothing can end.
+    pub(super) fn withdraw(&self, request: SlotRef, is_current: impl FnOnce() -> bool) -> bool {
+        let mut line = self.0.lock();
+        let at = line.waiting.iter().position(|&other| other == request);
+        let Some(at) = at.filter(|_| is_current()) else {
+            return false;
+        };
+        line.waiting.remove(at);
+        if line.waiting.is_empty() {
+            line.backing = None;
+        }
+        true
+    }
+
+    /// Lets the next fsync cover all that wait.
+    fn cover(&self) -> Option<Arc<Backing>> {
+        let mut line = self.0.lock();
+        let Line {
+            waiting, covered, ..
+        } = &mut *line;
+        std::mem::swap(waiting, covered);
+        line.at_work = !line.covered.is_empty();
+        line.backing.take()
+    }
+
+    fn end_covered(&self, result: gfapi::Result<()>) {
+        let next = || self.0.lock().covered.pop_front();
+        while let Some(request) = next() {
+            // The last of them may let the image close, with its slab.
+            request.ended(result);
+        }
+    }
+}
+
+impl Job for Flushes {
+    fn run(&self) -> bool {
+        // All that waited may have been cancelled.
+        let Some(backing) = self.cover() else {
+            return false;
+        };
+        let result = backing.file.flush();
+        // The image closes the file when the last request has ended: let go of it before.
+        drop(backing);
+        self.end_covered(result);
+        let mut line = self.0.lock();
+        line.at_work = !line.waiting.is_empty();
+        line.at_work
+    }
+
+    fn fail(&self, why: Errno) {
+        self.end_covered(Err(why));
+        let waiting = {
+            let mut line = self.0.lock();
+            line.at_work = false;
+            line.backing = None;
+            std::mem::take(&mut line.waiting)
+        };
+        for request in waiting {
+            request.call_off(why);
+        }
+    }
+}
