@@ -142,16 +142,16 @@ impl Image {
             ));
         };
         self.outstanding.fetch_add(1, Ordering::SeqCst);
-        let (ticket, overfull) = {
+        let (ticket, ripe) = {
             let mut queue = self.queue.lock();
-            (queue.admit(request, ask.range()), queue.is_overfull())
+            (queue.admit(request, ask.range()), queue.is_ripe())
         };
         match ticket {
             Some(_) if ask.kind == Kind::Flush => self.flushes.submit(request, backing),
             Some(ticket) => request.submit(file, ticket),
             None => {}
         }
-        if overfull {
+        if ripe {
             self.refill(file);
         }
         drop((growth, change));

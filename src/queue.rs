@@ -3,10 +3,14 @@
 //!
 //! A brick spends about as much on a request of 4 KiB as on one of 64 KiB, so requests that follow
 //! one another on the image are worth sending as one. But a request must not wait for company while
-//! the bricks have nothing to do. Hence two windows, counted in calls to libgfapi:
+//! the bricks have nothing to do. Hence windows, counted in calls to libgfapi:
 //!
-//! - [`STREAM_WINDOW`] for requests that go on where an earlier one ended. Beyond it they wait, and
-//!   those that are adjacent by then go as one call.
+//! - A stream, requests each of which goes on where the last one ended, has few calls in flight:
+//!   [`SHALLOW_WINDOW`], or [`DEEP_WINDOW`] once its calls are made of many requests. Beyond that its
+//!   requests wait, and go as one call when an earlier one has ended, or when they fill a call.
+//!   [`STREAMS`] are told apart; one more shares the place, and the window, of the oldest.
+//!   (In a closed loop of D requests, one call of D is as fast as D calls at once, and costs the
+//!   bricks a fraction.)
 //! - [`WINDOW`] for all calls of an image: the server stops reading at that many, so that waiting
 //!   on this side costs nothing.
 //!
@@ -23,11 +27,19 @@ use std::collections::VecDeque;
 /// Calls in flight for one image.
 const WINDOW: usize = 64;
 
-/// Calls in flight that belong to streams.
-const STREAM_WINDOW: usize = 4;
+/// Calls of one stream in flight: two, so that a pair of requests does not take turns ...
+const SHALLOW_WINDOW: usize = 2;
 
-/// Largest call that is made of several requests, in bytes.
+/// ... but one, when its last call was made of at least [`MANY`] requests.
+const DEEP_WINDOW: usize = 1;
+const MANY: usize = 4;
+
+/// Largest call that is made of several requests, in bytes ...
 const MOST_BYTES: i64 = 1 << 20;
+
+/// ... and largest such read of a volume without shards. Its answer comes in one piece, and for a
+/// larger one libgfapi maps fresh memory each time, which costs more than another call.
+const MOST_READ_WHOLE: i64 = 256 << 10;
 
 /// Most requests in such a call.
 const MOST_MEMBERS: usize = 256;
@@ -35,7 +47,8 @@ const MOST_MEMBERS: usize = 256;
 /// A plug holds back fewer than these.
 const MOST_PLUGGED: usize = 64;
 
-/// How far behind the first one its neighbours are looked for.
+/// How many are looked at for the first one of a call, and how far behind it its neighbours are
+/// looked for.
 const REACH: usize = 256;
 
 /// Streams that are told apart, for each of reads and writes.
@@ -72,24 +85,45 @@ impl Range {
 /// What a call counts as; given back when it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ticket {
-    /// In neither window.
+    /// In no window.
     Free,
     /// In the window of all calls.
     Single,
-    /// In both.
-    Stream,
+    /// In that of its stream as well.
+    Stream(StreamId),
+}
+
+/// The place of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId(u8);
+
+#[derive(Clone, Copy)]
+struct Stream {
+    /// Where its last request ended.
+    end: i64,
+    /// When that one came, for the oldest to make room.
+    seen: u64,
+    /// Calls in flight.
+    calls: usize,
+    /// Requests of the last call.
+    members: usize,
+    /// Requests that wait, ...
+    waiting: usize,
+    /// ... and their bytes.
+    waiting_bytes: i64,
 }
 
 struct Waiting<T> {
     request: T,
     range: Range,
-    stream: bool,
+    stream: Option<StreamId>,
 }
 
 /// The requests of one image that wait, and the count of those that do not.
 pub struct Queue<T> {
+    /// Largest read that is made of several requests, in bytes.
+    most_read: i64,
     calls: usize,
-    stream_calls: usize,
     /// `plug` calls less `unplug` calls.
     plugs: u32,
     waiting: VecDeque<Waiting<T>>,
@@ -98,21 +132,31 @@ pub struct Queue<T> {
     /// What the calls under way that several requests share cover: when one fails, its requests are
     /// sent again, and nothing that overlaps them may have overtaken them.
     shared: Vec<Range>,
-    /// Where the last requests of each stream ended: reads, then writes; oldest first.
-    ends: [[i64; STREAMS]; 2],
+    /// Of reads, then of writes.
+    streams: [Stream; 2 * STREAMS],
+    /// Counts the requests, as a clock for the streams.
+    now: u64,
 }
 
 impl<T: Copy + PartialEq> Queue<T> {
-    /// Nothing waits.
-    pub fn new() -> Queue<T> {
+    /// Nothing waits. `sharded`: the volume keeps a file in pieces.
+    pub fn new(sharded: bool) -> Queue<T> {
         Queue {
+            most_read: if sharded { MOST_BYTES } else { MOST_READ_WHOLE },
             calls: 0,
-            stream_calls: 0,
             plugs: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
             members: Vec::with_capacity(MOST_MEMBERS),
             shared: Vec::with_capacity(WINDOW),
-            ends: [[-1; STREAMS]; 2],
+            streams: [Stream {
+                end: -1,
+                seen: 0,
+                calls: 0,
+                members: 0,
+                waiting: 0,
+                waiting_bytes: 0,
+            }; 2 * STREAMS],
+            now: 0,
         }
     }
 
@@ -124,10 +168,15 @@ impl<T: Copy + PartialEq> Queue<T> {
         let stream = self.follow_stream(&range);
         let behind = self.is_held(&range)
             || self.waiting.iter().any(|other| {
-                range.conflicts(&other.range) || (stream && range.continues(&other.range))
+                range.conflicts(&other.range) || (stream.is_some() && range.continues(&other.range))
             });
         if !behind && self.plugs == 0 && self.has_room(stream) {
-            return Some(self.take_room(stream));
+            return Some(self.take_room(stream, 1));
+        }
+        if let Some(stream) = stream {
+            let stream = self.stream(stream);
+            stream.waiting += 1;
+            stream.waiting_bytes += range.length;
         }
         self.waiting.push_back(Waiting {
             request,
@@ -137,10 +186,23 @@ impl<T: Copy + PartialEq> Queue<T> {
         None
     }
 
+    /// Whether the request that came last made `next` have something: its stream fills a call, or
+    /// a plug holds back so many that some should go.
+    pub fn is_ripe(&self) -> bool {
+        if self.plugs > 0 {
+            return self.is_overfull();
+        }
+        self.waiting
+            .back()
+            .is_some_and(|last| last.stream.is_some() && self.has_room(last.stream))
+    }
+
     /// A call is over.
     pub fn over(&mut self, ticket: Ticket) {
         self.calls -= usize::from(ticket != Ticket::Free);
-        self.stream_calls -= usize::from(ticket == Ticket::Stream);
+        if let Ticket::Stream(stream) = ticket {
+            self.stream(stream).calls -= 1;
+        }
     }
 
     /// A call that several requests shared has ended, and what it could not do was sent again.
@@ -162,10 +224,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         if self.plugs > 0 && !self.is_overfull() {
             return None;
         }
-        let first = (0..self.waiting.len().min(REACH)).find(|&at| {
-            let waiting = &self.waiting[at];
-            self.has_room(waiting.stream) && !self.blocked(at, &waiting.range)
-        })?;
+        // Those of a stream without room are no reason to stop: another one may be behind them.
+        let first = (0..self.waiting.len())
+            .filter(|&at| self.has_room(self.waiting[at].stream))
+            .take(REACH)
+            .find(|&at| !self.blocked(at, &self.waiting[at].range))?;
         let stream = self.waiting[first].stream;
         self.members.clear();
         let mut whole = self.remove(first);
@@ -175,7 +238,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         if self.members.len() > 1 {
             self.shared.push(whole);
         }
-        let ticket = self.take_room(stream);
+        let ticket = self.take_room(stream, self.members.len());
         Some((&self.members, ticket))
     }
 
@@ -190,8 +253,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.plugs = self.plugs.saturating_sub(1);
     }
 
-    /// A plug holds back so many that some should go.
-    pub fn is_overfull(&self) -> bool {
+    fn is_overfull(&self) -> bool {
         self.plugs > 0 && self.waiting.len() >= MOST_PLUGGED
     }
 
@@ -206,7 +268,7 @@ impl<T: Copy + PartialEq> Queue<T> {
             .waiting
             .iter()
             .position(|other| other.request == request);
-        at.is_some_and(|at| self.waiting.remove(at).is_some())
+        at.and_then(|at| self.take_out(at)).is_some()
     }
 
     /// Adds the neighbours from place `from` on that may go with it.
@@ -215,7 +277,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         while at < self.waiting.len().min(from + REACH) && self.members.len() < MOST_MEMBERS {
             let candidate = self.waiting[at].range;
             if candidate.continues(whole)
-                && whole.length + candidate.length <= MOST_BYTES
+                && whole.length + candidate.length <= self.full(whole.kind)
                 && !self.blocked(at, &candidate)
             {
                 whole.length += candidate.length;
@@ -228,9 +290,19 @@ impl<T: Copy + PartialEq> Queue<T> {
 
     /// Moves the request at a place into the call that is being made.
     fn remove(&mut self, at: usize) -> Range {
-        let waiting = self.waiting.remove(at).expect("a place within the queue");
+        let waiting = self.take_out(at).expect("a place within the queue");
         self.members.push(waiting.request);
         waiting.range
+    }
+
+    fn take_out(&mut self, at: usize) -> Option<Waiting<T>> {
+        let waiting = self.waiting.remove(at)?;
+        if let Some(stream) = waiting.stream {
+            let stream = self.stream(stream);
+            stream.waiting -= 1;
+            stream.waiting_bytes -= waiting.range.length;
+        }
+        Some(waiting)
     }
 
     /// Whether a request before `at` has to go first.
@@ -243,31 +315,85 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.shared.iter().any(|shared| range.conflicts(shared))
     }
 
-    fn has_room(&self, stream: bool) -> bool {
-        self.calls < WINDOW && !(stream && self.stream_calls >= STREAM_WINDOW)
+    /// Bytes of a call that is as large as one made of several requests may be.
+    fn full(&self, kind: Kind) -> i64 {
+        match kind {
+            Kind::Read => self.most_read,
+            _ => MOST_BYTES,
+        }
     }
 
-    fn take_room(&mut self, stream: bool) -> Ticket {
+    fn has_room(&self, stream: Option<StreamId>) -> bool {
+        self.calls < WINDOW
+            && stream.is_none_or(|id| {
+                let stream = &self.streams[usize::from(id.0)];
+                let window = if stream.members < MANY {
+                    SHALLOW_WINDOW
+                } else {
+                    DEEP_WINDOW
+                };
+                stream.calls < window
+                    || stream.waiting >= MOST_MEMBERS
+                    || stream.waiting_bytes >= self.full(id.kind())
+            })
+    }
+
+    fn take_room(&mut self, stream: Option<StreamId>, members: usize) -> Ticket {
         self.calls += 1;
-        self.stream_calls += usize::from(stream);
-        if stream {
-            Ticket::Stream
-        } else {
-            Ticket::Single
-        }
+        let Some(id) = stream else {
+            return Ticket::Single;
+        };
+        let stream = self.stream(id);
+        stream.calls += 1;
+        stream.members = members;
+        Ticket::Stream(id)
     }
 
-    /// Notes where a request ends; whether it went on where another one ended.
-    fn follow_stream(&mut self, range: &Range) -> bool {
+    fn stream(&mut self, id: StreamId) -> &mut Stream {
+        &mut self.streams[usize::from(id.0)]
+    }
+
+    /// Notes where a request ends; the stream that it goes on with.
+    fn follow_stream(&mut self, range: &Range) -> Option<StreamId> {
         if !range.mergeable {
-            return false;
+            return None;
         }
-        let ends = &mut self.ends[usize::from(range.kind == Kind::Write)];
-        let stream = ends.iter().position(|&end| end == range.offset);
-        // The oldest makes room for a new stream.
-        ends[stream.unwrap_or(0)..].rotate_left(1);
-        ends[STREAMS - 1] = range.end();
-        stream.is_some()
+        self.now += 1;
+        let first = StreamId::first(range.kind);
+        let places = first..first + STREAMS;
+        // Of several the one that came last: the others are what is left of streams that ended here.
+        let known = places
+            .clone()
+            .filter(|&at| self.streams[at].end == range.offset)
+            .max_by_key(|&at| self.streams[at].seen);
+        // The oldest makes room for a new stream, one with nothing under way if there is one.
+        let place = known.or_else(|| {
+            places.min_by_key(|&at| {
+                let stream = &self.streams[at];
+                (stream.calls > 0 || stream.waiting > 0, stream.seen)
+            })
+        })?;
+        let stream = &mut self.streams[place];
+        stream.end = range.end();
+        stream.seen = self.now;
+        if known.is_none() && stream.calls == 0 {
+            stream.members = 0;
+        }
+        known.map(|at| StreamId(at as u8))
+    }
+}
+
+impl StreamId {
+    fn first(kind: Kind) -> usize {
+        if kind == Kind::Read { 0 } else { STREAMS }
+    }
+
+    fn kind(self) -> Kind {
+        if usize::from(self.0) < STREAMS {
+            Kind::Read
+        } else {
+            Kind::Write
+        }
     }
 }
 

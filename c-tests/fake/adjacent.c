@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Requests that share a call keep their own data, their own result and their own callback: with a fault in each of the
  * calls, cancelled one by one, closed among them, waited for inside a callback. */
-#include "on_fake.h"
+#include "merging.h"
 
-/* Of 200 adjacent requests five go at once; the rest waits for them, and goes in two calls of at most 1 MiB. */
-enum { REQUESTS = 200, BYTES = 8192, LENGTH = REQUESTS * BYTES, FIRST_SHARED = 6, CALLS = 7 };
+/* Of 200 adjacent requests three go alone; the others as they fill a call, and what is left over at the end. */
+enum { REQUESTS = 200, BYTES = 8192, LENGTH = REQUESTS * BYTES, ALONE = AT_ONCE };
+enum { READS_SHARE = FULL_READ / BYTES, WRITES_SHARE = FULL_WRITE / BYTES };
+enum {
+    READ_CALLS = ALONE + (REQUESTS - ALONE + READS_SHARE - 1) / READS_SHARE,
+    WRITE_CALLS = ALONE + (REQUESTS - ALONE + WRITES_SHARE - 1) / WRITES_SHARE
+};
 
 static struct img img;
 static struct io io[REQUESTS];
@@ -57,8 +62,8 @@ static void calls(void)
 
     fake.set_mode(FAKE_DELAYED, 300);
     ok(write_all(1) && read_back(1), "adjacent requests");
-    is(fake_calls(FAKE_PWRITEV_ASYNC) - writes, CALLS, "the writes share calls");
-    is(fake_calls(FAKE_PREADV_ASYNC) - reads, CALLS, "the reads share calls");
+    is(fake_calls(FAKE_PWRITEV_ASYNC) - writes, WRITE_CALLS, "the writes share calls");
+    is(fake_calls(FAKE_PREADV_ASYNC) - reads, READ_CALLS, "the reads share calls");
 }
 
 static int nth(int op, int action, int err, int64_t arg, int number)
@@ -74,31 +79,33 @@ static int nth(int op, int action, int err, int64_t arg, int number)
     return fake.add_rule(&rule);
 }
 
+static void failing_call(bool write, int action, int err, int call)
+{
+    int rule = nth(write ? FAKE_PWRITEV_ASYNC : FAKE_PREADV_ASYNC, action, err, 0, call), alone = call <= ALONE;
+
+    if (write)
+        pattern_fill(data, LENGTH, 7, 0);
+    else
+        memset(data, 0xaa, LENGTH);
+    submit(write);
+    ok(finish(-err) == alone && finish(0) == REQUESTS - alone, "call %d to %s fails: none that succeeds alone does", call,
+       write ? "write" : "read");
+    is(fake.rule_hits(rule), 1, "... it was hit");
+    ok(write_all(8) && read_back(8), "... the next ones succeed");
+}
+
 static void failing_calls(void)
 {
     static const int actions[] = {FAKE_FAIL, FAKE_REFUSE};
     int rule, call;
     unsigned i;
 
-    for (i = 0; i < T_COUNT(actions); i++)
-        for (call = 1; call <= CALLS; call++) {
-            int alone = call < FIRST_SHARED;
-
-            rule = nth(FAKE_PWRITEV_ASYNC, actions[i], ENOSPC, 0, call);
-            pattern_fill(data, LENGTH, 7, 0);
-            submit(true);
-            ok(finish(-ENOSPC) == alone && finish(0) == REQUESTS - alone,
-               "call %d to write fails: none that succeeds alone does", call);
-            is(fake.rule_hits(rule), 1, "... it was hit");
-            ok(write_all(8) && read_back(8), "... the next ones succeed");
-            rule = nth(FAKE_PREADV_ASYNC, actions[i], ENOTCONN, 0, call);
-            memset(data, 0xaa, LENGTH);
-            submit(false);
-            ok(finish(-ENOTCONN) == alone && finish(0) == REQUESTS - alone,
-               "call %d to read fails: none that succeeds alone does", call);
-            is(fake.rule_hits(rule), 1, "... it was hit");
-            ok(read_back(8), "... the next ones succeed");
-        }
+    for (i = 0; i < T_COUNT(actions); i++) {
+        for (call = 1; call <= WRITE_CALLS; call++)
+            failing_call(true, actions[i], ENOSPC, call);
+        for (call = 1; call <= READ_CALLS; call++)
+            failing_call(false, actions[i], ENOTCONN, call);
+    }
     rule = fake_always(FAKE_PWRITEV_ASYNC, FAKE_FAIL, EDQUOT, 0);
     submit(true);
     is(finish(-EDQUOT), REQUESTS, "when every call fails, each request has the reason");
@@ -109,6 +116,26 @@ static void failing_calls(void)
     fake_calm(rule);
 }
 
+static void short_read(int64_t missing, int call)
+{
+    int rule = nth(FAKE_PREADV_ASYNC, FAKE_SHORT, 0, missing, call);
+
+    if (!read_back(9) || fake.rule_hits(rule) != 1)
+        fail("read call %d is %d bytes short", call, (int)missing);
+}
+
+static void short_write(int64_t missing, int call)
+{
+    int rule = nth(FAKE_PWRITEV_ASYNC, FAKE_SHORT, 0, missing, call), alone = call <= ALONE;
+
+    pattern_fill(data, LENGTH, 9, 0);
+    submit(true);
+    if (finish(-EIO) != alone || finish(0) != REQUESTS - alone || fake.rule_hits(rule) != 1)
+        fail("write call %d is %d bytes short: %d succeed", call, (int)missing, finish(0));
+    if (!write_all(9))
+        fail("a write succeeds again");
+}
+
 /* Short at every kind of place: within the first, between two, within the last. */
 static void short_calls(void)
 {
@@ -117,26 +144,16 @@ static void short_calls(void)
     unsigned i;
 
     ok(write_all(9), "written");
-    for (i = 0; i < T_COUNT(missing); i++)
-        for (call = 1; call <= CALLS; call++) {
-            int alone = call < FIRST_SHARED;
-
+    for (i = 0; i < T_COUNT(missing); i++) {
+        for (call = 1; call <= READ_CALLS; call++)
             /* A read of one request that gives nothing says that this is the end. */
-            if (!alone || missing[i] < BYTES) {
-                rule = nth(FAKE_PREADV_ASYNC, FAKE_SHORT, 0, missing[i], call);
-                if (!read_back(9) || fake.rule_hits(rule) != 1)
-                    fail("read call %d is %d bytes short", call, (int)missing[i]);
-            }
-            rule = nth(FAKE_PWRITEV_ASYNC, FAKE_SHORT, 0, missing[i], call);
-            pattern_fill(data, LENGTH, 9, 0);
-            submit(true);
-            if (finish(-EIO) != alone || finish(0) != REQUESTS - alone || fake.rule_hits(rule) != 1)
-                fail("write call %d is %d bytes short: %d succeed", call, (int)missing[i], finish(0));
-            if (!write_all(9))
-                fail("a write succeeds again");
-        }
+            if (call > ALONE || missing[i] < BYTES)
+                short_read(missing[i], call);
+        for (call = 1; call <= WRITE_CALLS; call++)
+            short_write(missing[i], call);
+    }
     ok(read_back(9), "short calls do no harm");
-    rule = nth(FAKE_PREADV_ASYNC, FAKE_FORCE, 0, 2 * MiB, FIRST_SHARED);
+    rule = nth(FAKE_PREADV_ASYNC, FAKE_FORCE, 0, 2 * MiB, ALONE + 1);
     memset(data, 0xaa, LENGTH);
     submit(false);
     ok(finish(0) + finish(-EIO) == REQUESTS && (finish(0) < REQUESTS || pattern_check(data, LENGTH, 9, 0)),
@@ -186,27 +203,23 @@ static void cancelled(void)
     ok(true, "those with ECANCELED are not written, the others are");
 }
 
-/* Once the shared calls are under way nothing can be called off, but each can still be waited for alone. */
+/* Once a shared call is under way nothing of it can be called off, but each can still be waited for alone. */
 static void cancelled_in_a_shared_call(void)
 {
-    int i, at = REQUESTS / 2, others = 0;
+    int i, at = ALONE + WRITES_SHARE / 2, done = 0;
 
     ok(write_all(32), "written");
     fake.set_mode(FAKE_HELD, 0);
     submit(true);
-    ok(fake.wait_held(FIRST_SHARED - 1, 10000), "the first calls are out");
-    fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
-    for (i = 0; i < FIRST_SHARED - 1; i++)
-        io_wait(&io[i]);
-    ok(fake.wait_held(2, 10000), "the shared calls are out");
+    ok(fake.wait_held(ALONE + 1, 10000), "a shared call is out besides the first ones");
     fake.set_mode(FAKE_DELAYED, 300);
     fake.set_order(FAKE_REVERSED, 0);
     fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
     img.drv->aio_cancel(io[at].acb);
     ok(io[at].done == 1 && io[at].ret == 0, "one of many in a shared call is waited for");
-    for (i = FIRST_SHARED; i < REQUESTS; i++)
-        others += io[i].done;
-    is(others, 1, "... no other's callback ran");
+    for (i = 0; i < REQUESTS; i++)
+        done += io[i].done;
+    is(done, 1, "... no other's callback ran");
     is(finish(0), REQUESTS, "the others end as always");
     fake.set_order(FAKE_IN_ORDER, 0);
 }
@@ -214,20 +227,16 @@ static void cancelled_in_a_shared_call(void)
 /* Not one dispatch each: a host's loop may have much to do in between. */
 static void dispatched(void)
 {
-    int i;
-
     fake.set_mode(FAKE_HELD, 0);
     submit(true);
-    ok(fake.wait_held(FIRST_SHARED - 1, 10000), "the first calls are out");
+    ok(fake.wait_held(ALONE + 1, 10000), "a shared call is out besides the first ones");
     fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
-    for (i = 0; i < FIRST_SHARED - 1; i++)
-        io_wait(&io[i]);
-    ok(fake.wait_held(CALLS - FIRST_SHARED + 1, 10000), "the shared calls are out");
+    ok(fake.wait_idle(10000), "they are done");
+    is(img.drv->dispatch(&img.bs), ALONE + WRITES_SHARE, "one dispatch calls them and all that shared the call");
+    is(img.drv->dispatch(&img.bs), 0, "... nothing is left for the next one");
     fake.set_mode(FAKE_DELAYED, 300);
     fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
-    ok(fake.wait_idle(10000), "the shared calls are done");
-    is(img.drv->dispatch(&img.bs), REQUESTS - FIRST_SHARED + 1, "one dispatch calls all that shared them");
-    is(img.drv->dispatch(&img.bs), 0, "... nothing is left for the next one");
+    is(finish(0), REQUESTS, "the others end as always");
 }
 
 static void cancelled_asynchronously(void)

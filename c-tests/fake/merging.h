@@ -8,9 +8,17 @@
 enum {
     UNIT = 4096,
     MOST = 64,
-    WINDOW = 64,       /* calls of one image in flight */
-    STREAM_WINDOW = 4, /* of those, calls that go on where an earlier request ended */
-    AT_ONCE = 1 + STREAM_WINDOW /* requests of a new stream that are sent before any waits */
+    WINDOW = 64, /* calls of one image in flight */
+    /* A stream is requests each of which goes on where an earlier one ended. Calls of one in flight: */
+    SHALLOW_WINDOW = 2,
+    DEEP_WINDOW = 1, /* ... once its last call was made of MANY requests or more */
+    MANY = 4,
+    STREAMS = 8,                 /* that are told apart, of each kind */
+    AT_ONCE = 1 + SHALLOW_WINDOW, /* requests of a new stream that are sent before any waits */
+    /* What goes at once, whatever is in flight: */
+    FULL_READ = 256 * 1024,
+    FULL_WRITE = MiB, /* and reads of a sharded volume */
+    FULL_MEMBERS = 256
 };
 
 /* `count` requests of UNIT bytes, one behind the other from `offset` on. */

@@ -202,8 +202,10 @@ static void cancels(void)
     ok(wait_for(&batch.io[9].done, 1, 10) && batch.io[9].ret == -ECANCELED, "cancel_async while plugged");
     is(calls(), 0, "... and sends nothing");
     unplug();
-    is(calls(), 3, "unplug sends the three pieces that are left");
+    /* The second is a call of many in a stream: the third waits for it. */
+    is(calls(), 2, "unplug sends two of the three pieces that are left");
     ok(batch_wait(&batch), "all end");
+    is(calls(), 3, "... the third has gone as one, too");
     for (i = 0; i < COUNT; i++)
         if (i != 4 && i != 9 && !batch_right(&batch, i))
             fail("request %d ends well", i);

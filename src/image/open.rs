@@ -31,7 +31,7 @@ impl Image {
             poll_loop,
             phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
             requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new()),
+            queue: Mutex::new(Queue::new(false)),
             flushes: Flushes::new(),
             outstanding: AtomicUsize::new(0),
             length: Length::new(&stat),
