@@ -370,12 +370,12 @@ typedef struct BlkDriver {
                             void *opaque);
     /**
      * Puts every write whose callback came before this call on stable storage. 0 means that all of
-     * them are there. Does not block: it is made on a thread of the library's, once a flush of this
-     * image that is under way has ended; those that wait for that are made as one. -EAGAIN (or what
-     * else the system says) in the callback: no thread could be started for it. After a failure the
-     * image stays open and the flush may be tried again; but with `write-cache=on`, where
-     * acknowledged writes may be gone after a failed write or flush, every later flush is -EIO
-     * until the image is opened anew. Seed: qemu_gluster_aio_flush.
+     * them are there. Does not block: it is made on a thread of the library's, once a flush of
+     * this image that is under way has ended; those that wait for that are made as one. -EAGAIN
+     * (or what else the system says) in the callback: no thread could be started for it. After a
+     * failure the image stays open and the flush may be tried again; but with `write-cache=on`,
+     * where acknowledged writes may be gone after a failed write or flush, every later flush is
+     * -EIO until the image is opened anew. Seed: qemu_gluster_aio_flush.
      */
     BlkAiocb *(*aio_flush)(struct BlkState *bs, BlkCompletionFunc cb, void *opaque);
     /**
