@@ -188,7 +188,8 @@ pub struct BlkDriver {
     /// Options: `filename` (mandatory), the URI
     /// gluster[+transport]://[server[:port]]/volume/path[?socket=...] · `write-cache` on|off,
     /// whether Gluster's write-behind may acknowledge writes from memory (default off; `on` is -EINVAL
-    /// with BLK_O_NOCACHE; the README says what `on` costs when a brick is lost) · `connect-timeout` seconds, 1
+    /// with BLK_O_NOCACHE, and without effect on sharded volumes; the README says what `on` costs when a
+    /// brick is lost) · `connect-timeout` seconds, 1
     /// to 3600, default 30 · `keep-connection` seconds, 0 to 3600, default 30, that the connection is
     /// kept for the next image after this one, when it is the last.
     ///
@@ -269,9 +270,12 @@ pub struct BlkDriver {
     >,
 
     /// Puts every write whose callback came before this call on stable storage. 0 means that all of
-    /// them are there. After a failure the image stays open and the flush may be tried again; but with
-    /// `write-cache=on`, where acknowledged writes may be gone after a failed write or flush, every
-    /// later flush is -EIO until the image is opened anew. Seed: qemu_gluster_aio_flush.
+    /// them are there. Does not block: it is made on a thread of the library's, once a flush of
+    /// this image that is under way has ended; those that wait for that are made as one. -EAGAIN
+    /// (or what else the system says) in the callback: no thread could be started for it. After a
+    /// failure the image stays open and the flush may be tried again; but with `write-cache=on`,
+    /// where acknowledged writes may be gone after a failed write or flush, every later flush is
+    /// -EIO until the image is opened anew. Seed: qemu_gluster_aio_flush.
     pub aio_flush: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,

@@ -13,6 +13,9 @@
 //!    fd's offset. The length comes from `fstat`, which write-behind answers after the writes that
 //!    it acknowledged.
 //! 6. One client event thread: `glfs_fini` crashes with more.
+//! 7. `glfs_fsync_async` is never used. As that of every asynchronous call, its completion lets go of
+//!    the descriptor that the file has by then, another one when the graph has changed meanwhile,
+//!    whose memory is freed while in use. The others are used all the same: the README, under Limits.
 //!
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.

@@ -16,7 +16,7 @@
 //!
 //! Order: a request that overlaps a waiting one, when either changes data, waits behind it; so does
 //! one that overlaps a call of several, which may have to be tried again one by one. Nothing is
-//! moved past a request that it overlaps. A flush never waits: it covers what was acknowledged
+//! moved past a request that it overlaps. A flush never waits here: it covers what was acknowledged
 //! before, and what waits was not.
 //!
 //! Pure bookkeeping: no lock, no I/O, and `T` is any name for a request.

@@ -2,10 +2,8 @@
 //! The flushes of one image, which share what they can: while one fsync is under way others wait, and
 //! the next one is for all of them. Each is covered by an fsync that began after it was submitted.
 //!
-//! An fsync blocks a thread of [`worker`](crate::worker). libgfapi 10.3 has an asynchronous one, but
-//! its completion lets go of the file descriptor that the file has by then: the new one, when the
-//! volume's graph has changed meanwhile, whose memory is freed then while in use. The migration to
-//! the new graph syncs the old descriptor itself, so that it happens next to flushes most often.
+//! An fsync blocks a thread of [`worker`](crate::worker): the asynchronous one of libgfapi 10.3 does
+//! not survive a change of the volume's graph, see `gfapi`.
 
 use super::*;
 use crate::worker::{Job, WORKERS};

@@ -24,6 +24,7 @@ impl Image {
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
+        let is_sharded = volume.connection().is_sharded();
         let image = registry::insert(|id| Image {
             id,
             location,
@@ -31,7 +32,7 @@ impl Image {
             poll_loop,
             phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
             requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new(false)),
+            queue: Mutex::new(Queue::new(is_sharded)),
             flushes: Flushes::new(),
             outstanding: AtomicUsize::new(0),
             length: Length::new(&stat),
