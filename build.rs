@@ -21,7 +21,7 @@ fn main() {
         Ok(library) => library,
         Err(why) => fail(&format!(
             "libgfapi {OLDEST_GFAPI} or newer (glusterfs-api.pc) was not found.\n\
-             On Debian: apt-get install libglusterfs-dev pkg-config\n\n{why}"
+             On Debian: apt-get install libglusterfs-dev uuid-dev pkg-config\n\n{why}"
         )),
     };
     // Only libgfapi itself: the .pc also names acl, uuid, gfrpc and gfxdr, which
@@ -66,7 +66,7 @@ fn bind(gfapi: &pkg_config::Library) {
         Ok(Ok(bindings)) => bindings,
         Ok(Err(why)) => fail(&format!(
             "bindgen could not read <glusterfs/api/glfs.h>: {why}\n\
-             On Debian: apt-get install libglusterfs-dev"
+             On Debian: apt-get install libglusterfs-dev uuid-dev"
         )),
         Err(_) => fail(
             "bindgen could not load libclang.\n\

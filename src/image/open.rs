@@ -4,6 +4,7 @@
 use super::*;
 use crate::options::{CreateOptions, OpenOptions};
 use crate::volume;
+use std::time::Instant;
 
 impl Image {
     /// Opens an image and starts polling for its completions.
@@ -71,10 +72,14 @@ impl Image {
             ));
         }
         let completions = Completions::new().map_err(|why| {
+            let errno = Errno::new(why.raw_os_error().unwrap_or(0), libc::EMFILE);
             Error::new(
                 Stage::Open,
-                why.raw_os_error().unwrap_or(libc::EMFILE),
-                format!("cannot make a pipe for image {location}: {why}"),
+                errno.get(),
+                format!(
+                    "cannot make a pipe for image {location}: {errno}; an image takes two file \
+                     descriptors"
+                ),
             )
         })?;
         Ok((stat, completions))
@@ -115,6 +120,7 @@ fn on_volume<T>(
     location: &ImageLocation,
     body: impl Fn(&Connection) -> gfapi::Result<T>,
 ) -> Result<(Connected, T)> {
+    let deadline = Instant::now() + location.connect_timeout;
     loop {
         let volume = volume::acquire(
             &location.connect_spec(),
@@ -123,7 +129,13 @@ fn on_volume<T>(
         )?;
         match body(volume.connection()) {
             Ok(done) => return Ok((volume, done)),
-            Err(errno) if volume.is_reused() && leads_nowhere(errno) => volume.forget(),
+            Err(errno) if volume.is_reused() && leads_nowhere(errno) => {
+                volume.forget();
+                // A silent brick took all of the opener's time.
+                if Instant::now() > deadline {
+                    return Err(cannot(verb, location, errno));
+                }
+            }
             Err(errno) => return Err(cannot(verb, location, errno)),
         }
     }
