@@ -33,6 +33,8 @@ pub struct Completions<T> {
     wait: Condvar,
     /// Foreign threads that still touch this value.
     visitors: AtomicUsize,
+    /// An item that changes data has failed.
+    failed: AtomicBool,
 }
 
 impl<T: Copy + PartialEq> Completions<T> {
@@ -47,7 +49,19 @@ impl<T: Copy + PartialEq> Completions<T> {
             wait_lock: Mutex::new(()),
             wait: Condvar::new(),
             visitors: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
         })
+    }
+
+    /// An item that changes data has failed: known before it is ready, since items are not always
+    /// taken in their order.
+    pub fn note_failure(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether one ever has.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 
     /// The fd that is readable while an item waits.

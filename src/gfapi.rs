@@ -32,9 +32,13 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::time::Duration;
 
 /// Result with the errno of a failed call.
 pub type Result<T> = std::result::Result<T, Errno>;
+
+/// As often a volume's description is asked for.
+const VOLFILE_TRIES: u32 = 100;
 
 /// libgfapi's GF_LOG_ERROR.
 const LOG_ERROR: c_int = 4;
@@ -226,13 +230,14 @@ impl Connection {
         let mut text: Vec<u8> = Vec::new();
         // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
         // one, from beyond the end of the description. It can change in between.
-        for _ in 0..4 {
+        for _ in 0..VOLFILE_TRIES {
             // SAFETY: the instance is live and `text` has so much room.
             let ret = unsafe {
                 sys::glfs_get_volfile(self.raw.as_ptr(), text.as_mut_ptr().cast(), text.len())
             };
             match usize::try_from(ret) {
-                Ok(0) => return true,
+                // libgfapi keeps it only some time after glfs_init has been told of it.
+                Ok(0) => std::thread::sleep(Duration::from_millis(5)),
                 Ok(_) => {
                     let lines = text.split(|&byte| byte == b'\n');
                     return lines

@@ -54,8 +54,6 @@ pub struct Image {
     proved: AtomicI64,
     /// Write-behind may hold acknowledged writes back.
     write_behind: bool,
-    /// With write-behind: a write or flush failed, so that acknowledged writes may be gone.
-    lost_writes: AtomicBool,
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
 }
@@ -293,11 +291,7 @@ impl Image {
                     offset,
                     length,
                     served,
-                    failed,
                 } => {
-                    if failed {
-                        self.may_have_lost_writes();
-                    }
                     self.queue.lock().shared_out(kind, offset, length);
                     if let Some(file) = file {
                         self.refill(file);
@@ -319,21 +313,12 @@ impl Image {
     /// Write-behind tells a failure once, to the next write or flush, and drops what it could not
     /// write. From then on no flush may report that all is well.
     fn honest(&self, outcome: &mut Outcome) {
-        match outcome.result {
-            // A failure of its own: never sent, or not held back by write-behind.
-            Err(_) if !outcome.sent || outcome.through => {}
-            Err(_) if outcome.kind != Kind::Read => self.may_have_lost_writes(),
-            Ok(()) if outcome.kind == Kind::Flush && self.lost_writes.load(Ordering::SeqCst) => {
-                outcome.result = Err(Errno::new(libc::EIO, libc::EIO));
-            }
-            _ => {}
-        }
-    }
-
-    /// Something failed that write-behind may have told an earlier failure by.
-    fn may_have_lost_writes(&self) {
-        if self.write_behind {
-            self.lost_writes.store(true, Ordering::SeqCst);
+        if self.write_behind
+            && outcome.kind == Kind::Flush
+            && outcome.result.is_ok()
+            && self.requests.completions().has_failed()
+        {
+            outcome.result = Err(Errno::new(libc::EIO, libc::EIO));
         }
     }
 

@@ -163,8 +163,6 @@ pub struct Outcome {
     pub through: bool,
     /// Whether it was a write that may have grown the image.
     pub grows: bool,
-    /// Whether libgfapi got to see it.
-    pub sent: bool,
     /// What to give back to the queue.
     pub ticket: Ticket,
     /// Its result.
@@ -176,13 +174,12 @@ pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
     /// It led a shared call, of `kind` and that range; `served` requests of that call were put before
-    /// all others; `failed`, it was a write that failed, and its requests are tried alone now.
+    /// all others; what it could not do is tried alone now.
     Shared {
         kind: Kind,
         offset: i64,
         length: i64,
         served: usize,
-        failed: bool,
     },
     /// It is over: report, then [`SlotRef::delivered`].
     Ended(Outcome),
@@ -194,7 +191,6 @@ struct Body {
     length: i64,
     through: bool,
     grows: bool,
-    called_off: bool,
     iov: Vec<iovec>,
     parts: Vec<Part>,
     callback: Option<Callback>,
@@ -234,7 +230,6 @@ impl Slot {
                 length: 0,
                 through: false,
                 grows: false,
-                called_off: false,
                 iov: Vec::new(),
                 parts: Vec::new(),
                 callback: None,
@@ -268,7 +263,6 @@ impl SlotRef {
         body.length = ask.length;
         body.through = ask.through;
         body.grows = ask.grows;
-        body.called_off = false;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
@@ -326,7 +320,6 @@ impl SlotRef {
         let slot = self.slot();
         // SAFETY: taken out of where it waited by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
-        body.called_off = true;
         for part in &mut body.parts {
             *part.result.get_mut() = why.negated().into();
         }
@@ -389,7 +382,6 @@ impl SlotRef {
             length: body.length,
             through: body.through,
             grows: body.grows,
-            sent: !body.called_off,
             ticket: body.ticket,
             result,
         })

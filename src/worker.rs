@@ -15,7 +15,8 @@
 //! A call can hang for as long as a brick is silent. So that it holds up only what would hang as
 //! well, jobs are told apart in lanes, one for each connection and kind of work, and the bounds are
 //! such that a lane always has a thread: [`Limits::lane`] in one lane, [`Limits::all`] in all, but
-//! the first of each lane comes on top. Within a lane jobs run in the order in which they came.
+//! the first of each lane comes on top. Within a lane jobs run in the order in which they came, but
+//! for one that came when no thread could be started.
 
 use crate::error::Errno;
 use crate::gfapi::spawn_quietly;
@@ -135,8 +136,10 @@ impl Room {
         if let Some(task) = self.ready.pop_front() {
             return Some(task);
         }
-        let admitted = |task: &Task| self.admits(&task.lane, limits);
-        let at = self.waiting.iter().position(admitted)?;
+        // A lane without a thread first: it may be the one just left, and nobody else will look.
+        let first = |wanted: &dyn Fn(&Task) -> bool| self.waiting.iter().position(wanted);
+        let at = first(&|task| task.lane.running() == 0)
+            .or_else(|| first(&|task| self.admits(&task.lane, limits)))?;
         let task = self.waiting.remove(at)?;
         self.enter(&task.lane);
         Some(task)

@@ -12,7 +12,7 @@
 #define MOST (INT64_C(16) * MiB)
 #define FLUSHES 32
 
-/* Each mode has a connection of its own. On sharded, write-behind itself is not always right: README, Limits. */
+/* Each mode has a connection of its own. */
 static const char *const modes[] = {"off", "on"};
 
 static const char *volume;

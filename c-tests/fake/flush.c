@@ -162,7 +162,7 @@ static int lost(const char *option)
 static void honest(void)
 {
     struct img before = img;
-    int rule;
+    int i, rule;
 
     is(lost("on"), -EIO, "... and so does the next one");
     is(lost("off"), 0, "... the next one does not");
@@ -175,6 +175,19 @@ static void honest(void)
     let_go(FAKE_AS_IS);
     io_wait(&waiting[WAITING - 1]);
     is(flush_sync(&img), 0, "... after which flushes succeed");
+
+    /* The failure waits for its callback while a later flush is taken out of turn. */
+    rule = queue_up();
+    let_go(ENOTCONN);
+    if (!is_held())
+        t_die("the second fsync does not come");
+    fake_calm(rule);
+    let_go(FAKE_AS_IS);
+    img.drv->aio_cancel(waiting[0].acb);
+    is(waiting[0].ret, -EIO, "a flush behind a failed one is no success, though it is cancelled first");
+    is(io_wait(&first), -ENOTCONN, "... the failed one");
+    for (i = 1; i < WAITING; i++)
+        io_wait(&waiting[i]);
     img_close(&img);
     img = before;
 }

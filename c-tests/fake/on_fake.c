@@ -1,35 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #define FAKE_GFAPI_BIND
-#include <dlfcn.h>
-#include <netdb.h>
-#include <sys/socket.h>
-
 #include "on_fake.h"
 
 struct fake_gfapi fake;
-int fake_unreachable;
-int fake_connects;
-
-/*
- * The network that goes with a fake server: the driver looks whether a server is there before it asks libgfapi. The
- * program's symbols come before libc's; it makes no other use of the two.
- */
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found)
-{
-    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-
-    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-    return strcmp(name, "unknown") ? real("127.0.0.1", service, hints, found) : EAI_NONAME;
-}
-
-int connect(int fd, const struct sockaddr *address, socklen_t length)
-{
-    (void)fd, (void)address, (void)length;
-    __atomic_add_fetch(&fake_connects, 1, __ATOMIC_SEQ_CST);
-    errno = fake_unreachable;
-    return fake_unreachable ? -1 : 0;
-}
-
 static bool outside_gfapi(void)
 {
     return !fake.in_callback();

@@ -24,8 +24,9 @@ int fake_end(void);
 void fake_open(struct img *img, const char *name, int64_t bytes);
 /* When not 0, the errno with which connect(2) fails: no server is there. The server "unknown" has no address. */
 extern int fake_unreachable;
-/* Calls of it. */
+/* Calls of it, and the path of the last one to a socket. See network.c. */
 extern int fake_connects;
+extern char fake_socket[];
 /* The URI of it. */
 const char *fake_uri(const char *volume, const char *name);
 

@@ -85,6 +85,7 @@ static void no_server(void)
         {EMFILE, EMFILE, "Too many open files"},
     };
     uint64_t before = fake_calls(FAKE_NEW);
+    int connects = fake_connects;
     struct img img;
     unsigned i;
 
@@ -93,6 +94,7 @@ static void no_server(void)
         fails(ways[i].text, fake_uri("vol", "open"), ways[i].wanted, BLK_STAGE_CONNECT, ways[i].text);
         fails(ways[i].text, "gluster://fake:24009/vol/open", ways[i].wanted, BLK_STAGE_CONNECT, "fake:24009");
     }
+    is(fake_connects - connects, 2 * T_COUNT(ways), "each costs one socket");
     fake_unreachable = ENOENT;
     fails("no socket", "gluster+unix:///vol/open?socket=/no/such.socket", ENOTCONN, BLK_STAGE_CONNECT, "/no/such.socket");
     fake_unreachable = EACCES;
@@ -101,6 +103,8 @@ static void no_server(void)
     for (i = 0; i < 100; i++)
         if (img_open(&img, fake_uri("vol", "open"), BLK_O_RDWR, "connect-timeout", "1", NULL) != -ENOTCONN)
             fail("opening %u: %s", i, img.error.message);
+    fails("bytes that are no UTF-8", "gluster+unix:///vol/open?socket=/a%fe.socket", ENOTCONN, BLK_STAGE_CONNECT, "socket");
+    ok(!strcmp(fake_socket, "/a\xfe.socket"), "... are looked for as they are");
     fake_unreachable = 0;
     fails("a name without an address", "gluster://unknown/vol/open", ENOTCONN, BLK_STAGE_CONNECT, "server unknown:24007");
     is(fake_calls(FAKE_NEW), before, "no instance was made for any of these");

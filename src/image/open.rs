@@ -39,7 +39,6 @@ impl Image {
             length: Length::new(&stat),
             proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
             write_behind,
-            lost_writes: AtomicBool::new(false),
             failing: AtomicBool::new(false),
         })?;
         if let Err(errno) = image.poll_loop.watch(fd, image.id) {

@@ -47,6 +47,15 @@ impl Completion for Part {
         // SAFETY: they outlive the request, and close waits for us to leave after it.
         let completions = unsafe { &*slot.completions };
         let _visit = completions.visit();
+        // SAFETY: nobody changes the body of a submitted request but for the results of its parts.
+        let body = unsafe { &*slot.body.get() };
+        let fell_short = match result {
+            Err(_) => body.kind != Kind::Read,
+            Ok(bytes) => body.kind == Kind::Write && bytes as i64 != part.length,
+        };
+        if fell_short && !body.through {
+            completions.note_failure();
+        }
         let result = match result {
             Ok(bytes) => bytes as i64,
             Err(errno) => errno.negated().into(),

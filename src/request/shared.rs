@@ -50,7 +50,6 @@ impl SlotRef {
             Some(mut part) => (*part.result.get_mut(), part.length),
             None => (0, 0),
         };
-        let failed = body.kind == Kind::Write && done < 0;
         if done > whole || (body.kind == Kind::Write && done != whole) {
             // Which bytes a short write left out is not said, and more than all is no answer.
             done = 0;
@@ -100,7 +99,6 @@ impl SlotRef {
             offset,
             length,
             served,
-            failed,
         }
     }
 }

@@ -28,7 +28,6 @@ fn body(kind: Kind, offset: i64, length: i64, iov: Vec<iovec>) -> Body {
         length,
         through: false,
         grows: false,
-        called_off: false,
         iov,
         parts: Vec::new(),
         callback: None,
@@ -128,7 +127,6 @@ fn a_handle_goes_stale_when_its_request_ends() {
         length: 0,
         through: false,
         grows: false,
-        sent: true,
         ticket: Ticket::Free,
         result: Ok(()),
     };

@@ -50,7 +50,7 @@ fn connect(spec: &ConnectSpec, servers: &[ServerSpec]) -> std::result::Result<Co
     if !first.has_write_behind() || !first.is_sharded() {
         return Ok(first);
     }
-    retire::retire(first);
+    retire::retire_young(first);
     let through = ConnectSpec {
         write_cache: false,
         ..spec.clone()

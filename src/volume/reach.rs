@@ -6,15 +6,18 @@
 
 use crate::error::Errno;
 use crate::gfapi::ServerSpec;
+use std::ffi::OsStr;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// For the only address that there is. Openers have deadlines of their own.
-const LONG: Duration = Duration::from_secs(60);
+/// For the last address that is left to try: as long as `connect-timeout` can be. Openers keep their
+/// own deadlines meanwhile.
+const LONG: Duration = Duration::from_secs(3600);
 
-/// For one of several.
+/// For those before it.
 const SHORT: Duration = Duration::from_secs(3);
 
 /// The servers, those first that answer: libgfapi waits 3 s for each that does not. `Err` when none
@@ -24,7 +27,7 @@ pub(super) fn order(servers: &[ServerSpec]) -> Result<Vec<ServerSpec>, (Errno, S
     let mut errno = Errno::new(libc::ENOTCONN, libc::ENOTCONN);
     let mut reasons = Vec::new();
     for (at, server) in servers.iter().enumerate() {
-        match reach(server, servers.len() == 1) {
+        match reach(server, at + 1 == servers.len()) {
             Ok(()) => {
                 let rest = servers[at + 1..].iter().chain(dead);
                 return Ok(std::iter::once(server).chain(rest).cloned().collect());
@@ -39,19 +42,19 @@ pub(super) fn order(servers: &[ServerSpec]) -> Result<Vec<ServerSpec>, (Errno, S
     Err((errno, reasons.join("; ")))
 }
 
-fn reach(server: &ServerSpec, is_only: bool) -> io::Result<()> {
-    let host = server.host.to_string_lossy();
+fn reach(server: &ServerSpec, is_last: bool) -> io::Result<()> {
     if server.transport == c"unix" {
-        return UnixStream::connect(&*host).map(drop);
+        return UnixStream::connect(OsStr::from_bytes(server.host.to_bytes())).map(drop);
     }
-    let addresses: Vec<_> = (&*host, server.port).to_socket_addrs()?.collect();
-    let patience = if is_only && addresses.len() == 1 {
-        LONG
-    } else {
-        SHORT
-    };
+    let host = server.host.to_string_lossy();
+    let mut addresses = (&*host, server.port).to_socket_addrs()?.peekable();
     let mut outcome = Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL));
-    for address in addresses {
+    while let Some(address) = addresses.next() {
+        let patience = if is_last && addresses.peek().is_none() {
+            LONG
+        } else {
+            SHORT
+        };
         outcome = TcpStream::connect_timeout(&address, patience).map(drop);
         if outcome.is_ok() {
             break;

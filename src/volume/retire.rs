@@ -35,9 +35,19 @@ static ONE_LESS: Condvar = Condvar::new();
 /// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of
 /// the process.
 pub(super) fn retire(connection: Connection) {
+    retire_after(Duration::ZERO, connection);
+}
+
+/// The same with one that was only just made.
+pub(super) fn retire_young(connection: Connection) {
+    retire_after(REST, connection);
+}
+
+fn retire_after(rest: Duration, connection: Connection) {
     // Counted before its thread runs: openers may be faster than that.
     let place = Place::take(None);
     let spawned = spawn_quietly("blkg-retire", move || {
+        std::thread::sleep(rest);
         connection.dispose();
         drop(place);
     });

@@ -138,6 +138,33 @@ fn a_lane_that_hangs_keeps_no_other_from_running() {
 }
 
 #[test]
+fn a_lane_that_goes_on_is_not_robbed_of_its_only_thread() {
+    let mut steps = Steps::of(workers(4, 4, LONG));
+    let (healthy, hanging) = (Lane::new(), Lane::new());
+    let own = steps.start(&healthy);
+    assert_eq!(steps.has_begun(), own);
+    for _ in 0..4 {
+        steps.start(&hanging);
+    }
+    for _ in 0..3 {
+        steps.has_begun();
+    }
+    steps.none_begins();
+    for _ in 0..3 {
+        steps.go_on[own].send(true).unwrap();
+        assert_eq!(
+            steps.has_begun(),
+            own,
+            "not the hanging one that waits longer"
+        );
+    }
+    for name in 0..5 {
+        steps.end(name);
+    }
+    wait_until("all end", || steps.workers.room.lock().busy == 0);
+}
+
+#[test]
 fn a_job_with_more_to_do_lets_the_others_go_first() {
     let mut steps = Steps::of(workers(1, 64, LONG));
     let lane = Lane::new();
