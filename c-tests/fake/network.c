@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -29,7 +30,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     (void)fd, (void)length;
     if (address->sa_family == AF_UNIX)
-        strncpy(fake_socket, ((const struct sockaddr_un *)(const void *)address)->sun_path, sizeof(fake_socket) - 1);
+        snprintf(fake_socket, sizeof(fake_socket), "%s", ((const struct sockaddr_un *)(const void *)address)->sun_path);
     __atomic_add_fetch(&fake_connects, 1, __ATOMIC_SEQ_CST);
     errno = fake_unreachable;
     return fake_unreachable ? -1 : 0;
