@@ -9,7 +9,7 @@ mod layout;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::image::{self, Image, ImageId, PollLoop};
+use crate::image::{self, Image, ImageId, PollLoop, Visit};
 use crate::options::{CreateOptions, OpenOptions};
 use crate::request::{Ask, Buffers, Callback, Kind};
 use libc::iovec;
@@ -333,7 +333,7 @@ unsafe fn submit(
     opaque: *mut c_void,
 ) -> Result<*mut BlkAiocb> {
     // SAFETY: the caller's.
-    let image = unsafe { image_of(bs)? };
+    let image = unsafe { input::cell(bs)?.visit()? };
     let function = cb.ok_or_else(|| Error::invalid("the callback is NULL"))?;
     let handle = image.submit(Ask {
         kind,

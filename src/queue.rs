@@ -190,6 +190,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.plugs = self.plugs.saturating_sub(1);
     }
 
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// A plug holds back so many that some should go.
     pub fn is_overfull(&self) -> bool {
         self.plugs > 0 && self.waiting.len() >= MOST_PLUGGED

@@ -12,7 +12,8 @@
 //!                   └── short read: the rest is submitted by that host thread
 //! ```
 //!
-//! The step from submitted to ready is the last decrement of `pending`, whoever makes it.
+//! The step from submitted to ready is the end of its call or, when it takes several, the last decrement
+//! of `pending`, whoever makes it.
 //!
 //! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
 //! ready for all; then each gets its own result. What the shared call could not do is submitted
@@ -22,16 +23,17 @@ mod part;
 mod shared;
 mod slab;
 
-use part::{Part, cut, zero_fill};
-pub use slab::{Handle, Slab, SlotRef};
+use part::{Part, cut, is_one_call, zero_fill};
+pub use slab::{COMPLETIONS, Handle, Slab, SlotRef};
 
-use crate::completion::Completions;
+use crate::completion::{Completions, Link};
 use crate::error::Errno;
 use crate::gfapi::{self, File};
 use crate::queue::{Range, Ticket};
 use libc::iovec;
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Largest request that may share a call, in bytes and elements: what is larger gains nothing.
@@ -187,72 +189,116 @@ pub enum Next {
     Ended(Outcome),
 }
 
-struct Body {
-    kind: Kind,
-    offset: i64,
-    length: i64,
-    through: bool,
-    grows: bool,
-    called_off: bool,
-    iov: Vec<iovec>,
-    parts: Vec<Part>,
-    callback: Option<Callback>,
-    ticket: Ticket,
-    /// Of a leader: the requests of the shared call, itself the first.
-    members: Vec<SlotRef>,
-    shared: Option<Part>,
-    shared_iov: Vec<iovec>,
-}
-
-/// The place of one request.
+/// The place of one request. Its first cache line is all that Gluster's threads touch of a request
+/// that is one call.
+#[repr(C, align(128))]
 pub struct Slot {
-    index: u32,
-    generation: AtomicU32,
-    /// Calls to libgfapi that have not ended, and 1 while a thread is still submitting.
+    /// First, so that it is where the slot is.
+    link: Link,
+    completions: &'static Completions<SlotRef>,
+    /// Of several calls: those that have not ended, and 1 while a thread is still submitting.
     pending: AtomicU32,
+    index: u32,
+    body: UnsafeCell<Body>,
+    generation: AtomicU32,
     /// Taken from the ready list for good: its callback runs or has run.
     delivered: AtomicBool,
     /// Leads a shared call that is under way.
     leads: AtomicBool,
-    completions: *const Completions<SlotRef>,
-    body: UnsafeCell<Body>,
 }
 
-impl Slot {
-    fn new(index: u32, generation: u32, completions: *const Completions<SlotRef>) -> Slot {
-        Slot {
-            index,
-            generation: AtomicU32::new(generation),
-            pending: AtomicU32::new(0),
-            delivered: AtomicBool::new(false),
-            leads: AtomicBool::new(false),
-            completions,
-            body: UnsafeCell::new(Body {
-                kind: Kind::Flush,
-                offset: 0,
-                length: 0,
-                through: false,
-                grows: false,
-                called_off: false,
-                iov: Vec::new(),
-                parts: Vec::new(),
-                callback: None,
-                ticket: Ticket::Free,
-                members: Vec::new(),
-                shared: None,
-                shared_iov: Vec::new(),
-            }),
+#[repr(C)]
+struct Body {
+    /// The call, when it is one, or the one that the request leads.
+    call: Part,
+    apart: [u64; 8],
+    kind: Kind,
+    through: bool,
+    grows: bool,
+    called_off: bool,
+    one_call: bool,
+    ticket: Ticket,
+    offset: i64,
+    length: i64,
+    callback: Option<Callback>,
+    iov: Vec<iovec>,
+    /// The calls, when they are several or none.
+    parts: Vec<Part>,
+    /// Of a leader: the requests of the shared call, itself the first.
+    members: Vec<SlotRef>,
+    shared_iov: Vec<iovec>,
+}
+
+impl Body {
+    fn new(slot: *const Slot) -> Body {
+        Body {
+            call: Part::new(slot, 0, 0),
+            apart: [0; 8],
+            kind: Kind::Flush,
+            through: false,
+            grows: false,
+            called_off: false,
+            one_call: true,
+            ticket: Ticket::Free,
+            offset: 0,
+            length: 0,
+            callback: None,
+            iov: Vec::new(),
+            parts: Vec::new(),
+            members: Vec::new(),
+            shared_iov: Vec::new(),
         }
     }
 
-    /// Drops one of `pending`; the last one makes the request ready.
-    fn one_ended(&self) {
+    fn parts(&self) -> &[Part] {
+        if self.one_call {
+            std::slice::from_ref(&self.call)
+        } else {
+            &self.parts
+        }
+    }
+
+    fn parts_mut(&mut self) -> &mut [Part] {
+        if self.one_call {
+            std::slice::from_mut(&mut self.call)
+        } else {
+            &mut self.parts
+        }
+    }
+}
+
+impl Slot {
+    fn new(index: u32, generation: u32, completions: &'static Completions<SlotRef>) -> Slot {
+        Slot {
+            link: Link::new(),
+            completions,
+            pending: AtomicU32::new(0),
+            index,
+            body: UnsafeCell::new(Body::new(std::ptr::null())),
+            generation: AtomicU32::new(generation),
+            delivered: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
+        }
+    }
+
+    /// A call has ended; the last one makes the request ready. `self` is not used any more then, since
+    /// a host thread may already recycle it.
+    fn ended(&self, part: &Part) {
+        // SAFETY: only the address is taken.
+        let only = unsafe { &raw const (*self.body.get()).call };
+        if std::ptr::eq(part, only) {
+            self.completions.push(SlotRef::new(self));
+        } else {
+            self.one_less();
+        }
+    }
+
+    /// Drops one of `pending`.
+    fn one_less(&self) {
         // AcqRel: the results of all parts are visible to the thread that takes it from the ready
         // list.
         if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: the completions outlive the request, see `Slab`. `self` is not used after the
-            // push, since a host thread may already recycle it.
-            unsafe { &*self.completions }.push(SlotRef::new(self));
+            self.completions.push(SlotRef::new(self));
         }
     }
 }
@@ -272,11 +318,17 @@ impl SlotRef {
         body.iov.clear();
         body.iov
             .extend(ask.buffers.0.iter().filter(|element| element.iov_len > 0));
-        body.parts.clear();
         body.ticket = Ticket::Free;
         let slot: *const Slot = self.slot();
-        cut(body, |offset, length| Part::new(slot, offset, length));
-        self.slot().delivered.store(false, Ordering::Relaxed);
+        body.one_call = is_one_call(body);
+        if body.one_call {
+            body.call = Part::new(slot, body.offset, body.length);
+        } else {
+            body.parts.clear();
+            cut(body, |offset, length| Part::new(slot, offset, length));
+        }
+        // Release: whoever sees this also sees that the slot's last request is over.
+        self.slot().delivered.store(false, Ordering::Release);
     }
 
     /// Sends every part off, or the shared call that this request leads. It may be ready, taken and
@@ -288,36 +340,29 @@ impl SlotRef {
         unsafe { (*slot.body.get()).ticket = ticket };
         // SAFETY: as above. Shared from here on, so no `&mut`.
         let body = unsafe { &*slot.body.get() };
-        // One more than the calls, ours, so that it cannot become ready while we walk over them.
-        if let Some(part) = &body.shared {
-            slot.pending.store(2, Ordering::Relaxed);
-            part.call(body, &body.shared_iov, file);
+        if self.leads() {
+            body.call.call(body, &body.shared_iov, file);
+        } else if body.one_call {
+            body.call.send(body, file);
         } else {
+            // One more than the calls, ours, so that it cannot become ready while we walk over them.
             let calls = body.parts.len() as u32;
             slot.pending.store(calls + 1, Ordering::Relaxed);
             for part in &body.parts {
                 part.send(body, file);
             }
+            slot.one_less();
         }
-        self.submitted();
     }
 
-    /// Submits a request of one part that is not asynchronous: whoever makes the call tells `ended`.
-    pub fn hand_over(self) {
-        self.slot().pending.store(1, Ordering::Relaxed);
-    }
-
-    /// The call for a request that was handed over has ended. Any thread; the request may be gone when
-    /// this returns.
+    /// Ends a flush whose fsync has ended. Any thread; the request may be gone when this returns.
     pub fn ended(self, result: gfapi::Result<()>) {
-        // SAFETY: handed over, so nobody changes its parts before this makes it ready.
-        let body = unsafe { &*self.slot().body.get() };
-        if let Some(part) = body.parts.first() {
-            let cookie: *const Part = part;
-            // SAFETY: the part stays where it is until its request is ready, and libgfapi has no
-            // completion for it.
-            unsafe { gfapi::complete::<Part>(cookie.cast_mut().cast(), result.map(|()| 0)) };
-        }
+        // SAFETY: only the address is taken. Whoever makes the fsync has the request, and a flush is
+        // one call.
+        let call = unsafe { &raw mut (*self.slot().body.get()).call };
+        // SAFETY: the call stays where it is until its request is ready, which this makes it once, and
+        // libgfapi has no completion for it.
+        unsafe { gfapi::complete::<Part>(call.cast(), result.map(|()| 0)) };
     }
 
     /// Ends a request that never reached libgfapi. Any thread; as `ended`.
@@ -326,13 +371,10 @@ impl SlotRef {
         // SAFETY: taken out of where it waited by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
         body.called_off = true;
-        for part in &mut body.parts {
+        for part in body.parts_mut() {
             *part.result.get_mut() = why.negated().into();
         }
-        // SAFETY: they outlive the request, and close waits for us to leave after it.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        completions.push(self);
+        slot.completions.push(self);
     }
 
     /// Whether it leads a shared call.
@@ -340,41 +382,35 @@ impl SlotRef {
         self.slot().leads.load(Ordering::Acquire)
     }
 
-    fn submitted(self) {
-        let slot = self.slot();
-        // SAFETY: they outlive the request. Once it is ready, the image may close around us.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        slot.one_ended();
-    }
-
     /// Looks at the results of a request that this thread took from the ready list.
-    pub fn settle(self, file: Option<&File>) -> Next {
+    /// `file` is asked for when something has to be submitted again.
+    pub fn settle<F: Deref<Target = File>>(self, file: impl FnOnce() -> Option<F>) -> Next {
         let slot = self.slot();
         if self.leads() {
-            return self.share_out(file);
+            return self.share_out(file().as_deref());
         }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
+        let kind = body.kind;
         let mut result = Ok(());
         let mut more = 0;
-        for part in &mut body.parts {
-            match part.settle(body.kind) {
+        for part in body.parts_mut() {
+            match part.settle(kind) {
                 Ok(unfinished) => more += u32::from(unfinished),
                 Err(errno) => result = result.and(Err(errno)),
             }
         }
         if result.is_ok() && more > 0 {
-            match file {
+            match file() {
                 Some(file) => {
-                    self.read_on(file, more);
+                    self.read_on(&file, more);
                     return Next::Resubmitted;
                 }
                 None => result = Err(Errno::new(libc::EBADF, libc::EIO)),
             }
         }
         if result.is_ok() && body.kind == Kind::Read {
-            for part in &body.parts {
+            for part in body.parts() {
                 zero_fill(
                     &body.iov,
                     part.offset - body.offset + part.progress,
@@ -398,13 +434,17 @@ impl SlotRef {
         let slot = self.slot();
         // SAFETY: as in `settle`; shared from here on.
         let body = unsafe { &*slot.body.get() };
+        if body.one_call {
+            body.call.send(body, file);
+            return;
+        }
         slot.pending.store(parts + 1, Ordering::Relaxed);
         for part in &body.parts {
             if part.result.load(Ordering::Relaxed) > 0 && part.progress < part.length {
                 part.send(body, file);
             }
         }
-        self.submitted();
+        slot.one_less();
     }
 
     /// Marks a request that ended as delivered. Its callback, only given once, is to be called next;

@@ -23,20 +23,30 @@ impl Image {
         })?;
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
-        let image = registry::insert(|id| Image {
-            id,
-            location,
-            read_write: options.read_write,
-            poll_loop,
-            phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
-            requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new()),
-            flushes: Flushes::new(),
-            outstanding: AtomicUsize::new(0),
-            length: Length::new(&stat),
-            proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
-            lost_writes: AtomicBool::new(false),
-            failing: AtomicBool::new(false),
+        let backing = Arc::new(Backing { file, volume });
+        let image = registry::insert(|id| {
+            let image = Arc::new(Image {
+                id,
+                location,
+                read_write: options.read_write,
+                poll_loop,
+                desk: Mutex::new(Desk {
+                    slab: Slab::new(completions.get(), id.serial()),
+                    queue: Queue::new(),
+                }),
+                flushes: Flushes::new(),
+                completions,
+                outstanding: AtomicUsize::new(0),
+                length: Length::new(&stat),
+                proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
+                lost_writes: AtomicBool::new(false),
+                failing: AtomicBool::new(false),
+            });
+            Opened {
+                image,
+                backing,
+                draining: false,
+            }
         })?;
         if let Err(errno) = image.poll_loop.watch(fd, image.id) {
             let why = Error::new(
@@ -53,10 +63,7 @@ impl Image {
         Ok(image.id)
     }
 
-    fn set_up(
-        file: &File,
-        location: &ImageLocation,
-    ) -> Result<(gfapi::Stat, Completions<SlotRef>)> {
+    fn set_up(file: &File, location: &ImageLocation) -> Result<(gfapi::Stat, Lease<SlotRef>)> {
         let stat = file
             .stat_settled()
             .map_err(|errno| cannot("look at", location, errno))?;
@@ -67,11 +74,11 @@ impl Image {
                 Errno::new(libc::EISDIR, libc::EIO),
             ));
         }
-        let completions = Completions::new().map_err(|why| {
+        let completions = COMPLETIONS.open().map_err(|why| {
             Error::new(
                 Stage::Open,
                 why.raw_os_error().unwrap_or(libc::EMFILE),
-                format!("cannot make a pipe for image {location}: {why}"),
+                format!("cannot make a completion fd for image {location}: {why}"),
             )
         })?;
         Ok((stat, completions))

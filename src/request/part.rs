@@ -44,15 +44,12 @@ impl Completion for Part {
         let part = unsafe { &*cookie.cast::<Part>() };
         // SAFETY: as above, slots never move.
         let slot = unsafe { &*part.slot };
-        // SAFETY: they outlive the request, and close waits for us to leave after it.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
         let result = match result {
             Ok(bytes) => bytes as i64,
             Err(errno) => errno.negated().into(),
         };
         part.result.store(result, Ordering::Relaxed);
-        slot.one_ended();
+        slot.ended(part);
     }
 
     unsafe fn complete_after_panic(cookie: *mut c_void) {
@@ -135,6 +132,17 @@ impl Part {
         if let Err(errno) = submitted {
             // SAFETY: a refused call has no other completion.
             unsafe { <Part as Completion>::complete(cookie.cast_mut().cast(), Err(errno)) };
+        }
+    }
+}
+
+/// Whether libgfapi takes the request as it is.
+pub(super) fn is_one_call(body: &Body) -> bool {
+    match body.kind {
+        Kind::Flush => true,
+        Kind::Discard => (1..=DISCARD).contains(&body.length),
+        Kind::Read | Kind::Write => {
+            (1..=MAX_TRANSFER).contains(&body.length) && body.iov.len() <= MAX_IOV
         }
     }
 }

@@ -34,7 +34,7 @@ impl SlotRef {
         }
         body.members.clear();
         body.members.extend_from_slice(members);
-        body.shared = Some(Part::new(slot, body.offset, length));
+        body.call = Part::new(slot, body.offset, length);
         slot.leads.store(true, Ordering::Relaxed);
     }
 
@@ -46,10 +46,9 @@ impl SlotRef {
         // SAFETY: ready and taken by this thread: ours alone, and so are the members.
         let body = unsafe { &mut *slot.body.get() };
         let ticket = std::mem::replace(&mut body.ticket, Ticket::Free);
-        let (mut done, whole) = match body.shared.take() {
-            Some(mut part) => (*part.result.get_mut(), part.length),
-            None => (0, 0),
-        };
+        let mut done = *body.call.result.get_mut();
+        let whole = body.call.length;
+        body.call = Part::new(slot, body.offset, body.length);
         let failed = body.kind == Kind::Write && done < 0;
         if done > whole || (body.kind == Kind::Write && done != whole) {
             // Which bytes a short write left out is not said, and more than all is no answer.
@@ -73,13 +72,12 @@ impl SlotRef {
             end += body.length;
             if end <= done {
                 served = at + 1;
-                for part in &mut body.parts {
+                for part in body.parts_mut() {
                     *part.result.get_mut() = part.length;
                 }
             }
         }
-        // SAFETY: as above; nobody else touches a slot that was taken from the ready list.
-        let completions = unsafe { &*slot.completions };
+        let completions = slot.completions;
         let length = end;
         let (whole, rest) = members.split_at(served);
         completions.unpop(whole.iter().copied());
