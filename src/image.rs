@@ -94,8 +94,8 @@ const PROOF_MARGIN: i64 = 1 << 16;
 enum Reaped {
     /// Its callback ran.
     Called,
-    /// So many requests that shared its call are ready now.
-    Shared(usize),
+    /// The requests that shared its call are ready now, or under way again.
+    Shared,
     /// It is under way again.
     Resubmitted,
 }
@@ -184,6 +184,7 @@ impl Image {
         }
     }
 
+    #[inline(never)]
     fn check(&self, ask: &Ask<'_>) -> Result<()> {
         if ask.offset < 0 || ask.length < 0 {
             return Err(self.error(
@@ -508,6 +509,7 @@ impl Image {
         self.error(libc::EBADF, "is closed")
     }
 
+    #[cold]
     fn error(&self, errno: i32, what: &str) -> Error {
         Error::new(Stage::Io, errno, format!("image {} {what}", self.location))
     }
@@ -553,14 +555,13 @@ impl Round<'_> {
                 kind,
                 offset,
                 length,
-                served,
                 failed,
             } => {
                 if failed {
                     image.may_have_lost_writes();
                 }
                 self.make_room(|desk| desk.queue.shared_out(kind, offset, length));
-                return Reaped::Shared(served);
+                return Reaped::Shared;
             }
             Next::Resubmitted => return Reaped::Resubmitted,
         };

@@ -269,8 +269,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         }
         let ends = &mut self.ends[usize::from(range.kind == Kind::Write)];
         let stream = ends.iter().position(|&end| end == range.offset);
-        // The oldest makes room for a new stream.
-        ends[stream.unwrap_or(0)..].rotate_left(1);
+        match stream {
+            Some(at) => ends[at..].rotate_left(1),
+            // The oldest makes room for a new stream.
+            None => ends.copy_within(1.., 0),
+        }
         ends[STREAMS - 1] = range.end();
         stream.is_some()
     }

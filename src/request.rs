@@ -176,13 +176,12 @@ pub struct Outcome {
 pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
-    /// It led a shared call, of `kind` and that range; `served` requests of that call were put before
-    /// all others; `failed`, it was a write that failed, and its requests are tried alone now.
+    /// It led a shared call, of `kind` and that range; those of its requests that it served were put
+    /// before all others; `failed`, it was a write that failed, and each is tried alone now.
     Shared {
         kind: Kind,
         offset: i64,
         length: i64,
-        served: usize,
         failed: bool,
     },
     /// It is over: report, then [`SlotRef::delivered`].
@@ -247,6 +246,27 @@ impl Body {
             parts: Vec::new(),
             members: Vec::new(),
             shared_iov: Vec::new(),
+        }
+    }
+
+    /// All that was asked for was done by one call.
+    fn is_done(&mut self) -> bool {
+        matches!(self.kind, Kind::Read | Kind::Write)
+            && self.one_call
+            && self.call.progress == 0
+            && *self.call.result.get_mut() == self.length
+    }
+
+    fn outcome(&self, result: std::result::Result<(), Errno>) -> Outcome {
+        Outcome {
+            kind: self.kind,
+            offset: self.offset,
+            length: self.length,
+            through: self.through,
+            grows: self.grows,
+            sent: !self.called_off,
+            ticket: self.ticket,
+            result,
         }
     }
 
@@ -343,7 +363,7 @@ impl SlotRef {
         if self.leads() {
             body.call.call(body, &body.shared_iov, file);
         } else if body.one_call {
-            body.call.send(body, file);
+            body.call.call(body, &body.iov, file);
         } else {
             // One more than the calls, ours, so that it cannot become ready while we walk over them.
             let calls = body.parts.len() as u32;
@@ -391,6 +411,9 @@ impl SlotRef {
         }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
+        if body.is_done() {
+            return Next::Ended(body.outcome(Ok(())));
+        }
         let kind = body.kind;
         let mut result = Ok(());
         let mut more = 0;
@@ -418,16 +441,7 @@ impl SlotRef {
                 );
             }
         }
-        Next::Ended(Outcome {
-            kind: body.kind,
-            offset: body.offset,
-            length: body.length,
-            through: body.through,
-            grows: body.grows,
-            sent: !body.called_off,
-            ticket: body.ticket,
-            result,
-        })
+        Next::Ended(body.outcome(result))
     }
 
     fn read_on(self, file: &File, parts: u32) {

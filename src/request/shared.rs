@@ -97,7 +97,6 @@ impl SlotRef {
             kind,
             offset,
             length,
-            served,
             failed,
         }
     }
