@@ -69,6 +69,13 @@ pub struct ServerSpec {
     pub port: u16,
 }
 
+impl ServerSpec {
+    /// Whether it is behind a socket on this machine.
+    pub fn is_socket(&self) -> bool {
+        self.transport == c"unix"
+    }
+}
+
 /// All that shapes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSpec {
@@ -125,10 +132,13 @@ impl Connection {
     /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
     /// for. Gluster's threads inherit the signal mask of the calling thread.
     ///
+    /// `servers`, of `spec.servers`, are asked for the volume's description.
+    ///
     /// A failure can leave a half-made connection, whose disposal takes as long as that of a whole
-    /// one; it is returned for the caller to dispose of.
+    /// one; it is returned for the caller to dispose of, after a rest ([`Connection::dispose`]).
     pub fn connect(
         spec: &ConnectSpec,
+        servers: &[ServerSpec],
     ) -> std::result::Result<Connection, (Errno, Option<Connection>)> {
         clear_errno();
         // SAFETY: the name is NUL-terminated and copied.
@@ -137,15 +147,15 @@ impl Connection {
             return Err((last_errno(libc::ENOMEM), None));
         };
         let connection = Connection(raw);
-        match connection.configure_and_init(spec) {
+        match connection.configure_and_init(spec, servers) {
             Ok(()) => Ok(connection),
             Err(errno) => Err((errno, Some(connection))),
         }
     }
 
-    fn configure_and_init(&self, spec: &ConnectSpec) -> Result<()> {
+    fn configure_and_init(&self, spec: &ConnectSpec, servers: &[ServerSpec]) -> Result<()> {
         let fs = self.0.as_ptr();
-        for server in &spec.servers {
+        for server in servers {
             clear_errno();
             // SAFETY: `fs` is live; the strings are NUL-terminated and copied.
             let ret = unsafe {
@@ -182,7 +192,8 @@ impl Connection {
     }
 
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
-    /// the host.
+    /// the host. Of one that failed, not before its threads run, of which libgfapi knows only then: it
+    /// would free what they start with. Nothing tells when that is; they need a rest of some seconds.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
         unsafe { sys::glfs_fini(self.0.as_ptr()) };

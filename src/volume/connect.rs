@@ -1,32 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The thread that connects: libgfapi knows no deadline, so the openers keep theirs while it waits.
 
-use super::{Volume, name, retire};
-use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{Connection, spawn_quietly};
+use super::reach::reach;
+use super::{Failure, Volume, explain, name, retire};
+use crate::error::{Error, Result, Stage};
+use crate::gfapi::{ConnectSpec, Connection, ServerSpec, spawn_quietly};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Starts it. It owns the volume until it has an outcome: openers that come later join this attempt
-/// instead of making another, however long a silent server keeps it; when all have given up, what it
-/// gets is retired.
-pub(super) fn start(volume: &Arc<Volume>) -> Result<()> {
+/// instead of making another, however long libgfapi keeps it; when all have given up, what it gets is
+/// retired. Up to `deadline` it looks for a server.
+pub(super) fn start(volume: &Arc<Volume>, deadline: Instant) -> Result<()> {
     let attempt = Attempt(volume.clone());
-    let spawned = spawn_quietly("blkg-connect", move || {
-        let attempt = attempt;
-        // Here, where each opener's own deadline goes on.
-        retire::wait_for_room();
-        match Connection::connect(&attempt.0.spec) {
-            Ok(connection) => attempt.0.settle(Ok(connection)),
-            Err((errno, leftover)) => {
-                // The openers hear of it first; disposal takes seconds.
-                attempt.0.settle(Err(errno));
-                drop(attempt);
-                if let Some(leftover) = leftover {
-                    retire::dispose(leftover);
-                }
-            }
-        }
-    });
+    let spawned = spawn_quietly("blkg-connect", move || connect(attempt, deadline));
     spawned.map_err(|why| {
         Error::new(
             Stage::Connect,
@@ -39,6 +26,44 @@ pub(super) fn start(volume: &Arc<Volume>) -> Result<()> {
     })
 }
 
+fn connect(attempt: Attempt, deadline: Instant) {
+    let spec = &attempt.0.spec;
+    let servers = match find_servers(spec, deadline) {
+        Ok(servers) => servers,
+        Err(failure) => return attempt.0.settle(Err(failure)),
+    };
+    match Connection::connect(spec, &servers) {
+        Ok(connection) => attempt.0.settle(Ok(connection)),
+        Err((errno, leftover)) => {
+            let why = Failure::Final(explain(spec, errno));
+            let leftover = leftover.map(|connection| retire::Leftover::new(spec, connection));
+            // The openers hear of it first; disposal takes seconds.
+            attempt.0.settle(Err(why));
+            drop(attempt);
+            if let Some(leftover) = leftover {
+                leftover.dispose();
+            }
+        }
+    }
+}
+
+/// Servers that know the volume, when there is room for another connection.
+fn find_servers(
+    spec: &ConnectSpec,
+    deadline: Instant,
+) -> std::result::Result<Vec<ServerSpec>, Failure> {
+    loop {
+        // Before it waits: what cannot succeed need not queue.
+        let servers = reach(spec, deadline)?;
+        if retire::has_room(spec) {
+            return Ok(servers);
+        }
+        if !retire::wait_for_room(spec, deadline) {
+            return Err(Failure::OutOfTime);
+        }
+    }
+}
+
 /// Dropped without an outcome (no thread, or a panic), it fails the volume, so that nobody waits in
 /// vain.
 struct Attempt(Arc<Volume>);
@@ -46,7 +71,12 @@ struct Attempt(Arc<Volume>);
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.0.outcome.get().is_none() {
-            self.0.settle(Err(Errno::new(libc::EIO, libc::EIO)));
+            let text = format!(
+                "cannot connect to volume '{}': the attempt broke off",
+                name(&self.0.spec)
+            );
+            let why = Error::new(Stage::Connect, libc::EIO, text);
+            self.0.settle(Err(Failure::Final(why)));
         }
     }
 }
