@@ -148,6 +148,8 @@ enum fake_violation {
     FAKE_V_CLOSE_IN_FLIGHT,  /* glfs_close before the last callback */
     FAKE_V_FINI_IN_FLIGHT,
     FAKE_V_FINI_OPEN_FDS,
+    FAKE_V_FINI_TOO_SOON,    /* within two seconds of a glfs_init that failed:
+                                its threads may not have begun */
     FAKE_V_USE_AFTER_CLOSE,
     FAKE_V_USE_AFTER_FINI,
     FAKE_V_USE_BEFORE_INIT,  /* the real one waits for ever */

@@ -55,6 +55,10 @@ fn find_servers(
     loop {
         // Before it waits: what cannot succeed need not queue.
         let servers = reach(spec, deadline)?;
+        // A server that hung up at last: nobody waits for what libgfapi says to that.
+        if Instant::now() >= deadline {
+            return Err(Failure::OutOfTime);
+        }
         if retire::has_room(spec) {
             return Ok(servers);
         }
