@@ -32,7 +32,7 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Result with the errno of a failed call.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -74,6 +74,13 @@ pub struct ServerSpec {
     pub host: CString,
     /// 0 for a socket.
     pub port: u16,
+}
+
+impl ServerSpec {
+    /// Whether it is behind a socket on this machine.
+    pub fn is_socket(&self) -> bool {
+        self.transport == c"unix"
+    }
 }
 
 /// All that shapes a connection.
@@ -133,6 +140,7 @@ pub struct Failed {
 pub struct Connection {
     raw: NonNull<sys::glfs>,
     write_behind: bool,
+    made: Instant,
 }
 
 // SAFETY: libgfapi allows calls on one glfs_t from any thread at once.
@@ -142,8 +150,7 @@ unsafe impl Sync for Connection {}
 
 impl Connection {
     /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever
-    /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
-    /// for. Gluster's threads inherit the signal mask of the calling thread.
+    /// for one that accepts and never answers), so it runs on a thread that nobody has to wait for. Gluster's threads inherit the signal mask of the calling thread.
     ///
     /// `servers` are those of the description, in the order in which to ask them.
     pub fn connect(
@@ -160,13 +167,17 @@ impl Connection {
                 has_threads: false,
             });
         };
-        let connection = Connection {
+        let mut connection = Connection {
             raw,
             write_behind: spec.write_cache,
+            made: Instant::now(),
         };
         let failed = match connection.configure(spec, servers) {
             Ok(()) => match connection.init() {
-                Ok(()) => return Ok(connection),
+                Ok(()) => {
+                    connection.made = Instant::now();
+                    return Ok(connection);
+                }
                 Err(errno) => (errno, true),
             },
             Err(errno) => (errno, false),
@@ -220,6 +231,11 @@ impl Connection {
         }
     }
 
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
+
     /// Whether write-behind may acknowledge writes from memory.
     pub fn has_write_behind(&self) -> bool {
         self.write_behind
@@ -251,7 +267,8 @@ impl Connection {
     }
 
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
-    /// the host.
+    /// the host; and not before its threads run, of which libgfapi knows only then: it would free what
+    /// they start with. Nothing tells when that is; they need a rest of a second or so.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
         unsafe { sys::glfs_fini(self.raw.as_ptr()) };
