@@ -83,6 +83,30 @@ impl ServerSpec {
     }
 }
 
+/// Where libgfapi's messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogSpec {
+    /// A path, or "-" for stderr.
+    pub file: CString,
+    /// 0 to 9, as libgfapi counts: 4 for errors, 7 for what an administrator may want to know.
+    pub level: i32,
+}
+
+impl LogSpec {
+    /// What the option log-level calls it, which knows fewer.
+    fn name(&self) -> &'static CStr {
+        match self.level {
+            0 => c"NONE",
+            1..=3 => c"CRITICAL",
+            4 => c"ERROR",
+            5 => c"WARNING",
+            6..=7 => c"INFO",
+            8 => c"DEBUG",
+            _ => c"TRACE",
+        }
+    }
+}
+
 /// All that shapes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSpec {
@@ -92,12 +116,15 @@ pub struct ConnectSpec {
     pub servers: Vec<ServerSpec>,
     /// Whether write-behind may acknowledge writes from memory.
     pub write_cache: bool,
+    /// `None`: nowhere.
+    pub log: Option<LogSpec>,
 }
 
 impl ConnectSpec {
     /// Client options, as (translator name pattern, key, value). They count only when set before
     /// glfs_init.
     fn xlator_options(&self) -> Vec<(&CStr, &CStr, &CStr)> {
+        let level = self.log.as_ref().map_or(c"ERROR", LogSpec::name);
         let mut options = vec![
             // Each of these costs a thread hop or CPU per request and holds nothing that a disk
             // image needs.
@@ -114,7 +141,7 @@ impl ConnectSpec {
             // of different lengths from the bricks: EIO, and bricks that need healing.
             (c"*-disperse-*", c"parallel-writes", c"off"),
             // The description of the volume gives its top translator a level of its own.
-            (self.volume.as_c_str(), c"log-level", c"ERROR"),
+            (self.volume.as_c_str(), c"log-level", level),
         ];
         if !self.write_cache {
             options.push((c"*-write-behind", c"pass-through", c"true"));
@@ -204,9 +231,13 @@ impl Connection {
             };
             check(ret, libc::EINVAL)?;
         }
+        let (file, level) = match &spec.log {
+            Some(log) => (log.file.as_c_str(), log.level),
+            None => (c"/dev/null", LOG_ERROR),
+        };
         clear_errno();
         // SAFETY: as above.
-        let ret = unsafe { sys::glfs_set_logging(fs, c"/dev/null".as_ptr(), LOG_ERROR) };
+        let ret = unsafe { sys::glfs_set_logging(fs, file.as_ptr(), level) };
         check(ret, libc::EINVAL)?;
         for (pattern, key, value) in spec.xlator_options() {
             clear_errno();

@@ -5,6 +5,10 @@ use super::reach::reach;
 use super::{Failure, Volume, explain, name, retire};
 use crate::error::{Error, Result, Stage};
 use crate::gfapi::{ConnectSpec, Connection, Failed, ServerSpec, spawn_quietly};
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +32,7 @@ pub(super) fn start(volume: &Arc<Volume>, deadline: Instant) -> Result<()> {
 
 fn connect(attempt: Attempt, deadline: Instant) {
     let spec = &attempt.0.spec;
-    let servers = match find_servers(spec, deadline) {
+    let servers = match check_log(spec).and_then(|()| find_servers(spec, deadline)) {
         Ok(servers) => servers,
         Err(failure) => return attempt.0.settle(Err(failure)),
     };
@@ -61,6 +65,26 @@ fn connect_to(
         ..spec.clone()
     };
     Connection::connect(&through, servers)
+}
+
+/// libgfapi would print that it cannot open it, and go on.
+fn check_log(spec: &ConnectSpec) -> std::result::Result<(), Failure> {
+    let Some(log) = spec.log.as_ref().filter(|log| log.file.as_c_str() != c"-") else {
+        return Ok(());
+    };
+    let path = Path::new(OsStr::from_bytes(log.file.as_bytes()));
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|why| {
+        Failure::Final(Error::new(
+            Stage::Connect,
+            why.raw_os_error().unwrap_or(libc::EIO),
+            format!(
+                "cannot connect to volume '{}': its logfile '{}' cannot be opened: {why}",
+                name(spec),
+                path.display()
+            ),
+        ))
+    })
 }
 
 /// Servers that know the volume, when there is room for another connection.

@@ -56,7 +56,12 @@ pub(super) fn reach(spec: &ConnectSpec, deadline: Instant) -> Result<Vec<ServerS
             };
             match place.visit(spec.volume.as_bytes(), until) {
                 Ok(Answer::Known | Answer::Unclear) => {
-                    let after = spec.servers[rank + 1..].iter().cloned();
+                    let is_socket = place.server.is_socket();
+                    // libgfapi takes sockets or hosts, not both.
+                    let after = spec.servers[rank + 1..]
+                        .iter()
+                        .filter(|server| server.is_socket() == is_socket)
+                        .cloned();
                     return Ok(std::iter::once(place.server).chain(after).collect());
                 }
                 Ok(Answer::Refused(errno)) => {
