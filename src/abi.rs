@@ -198,7 +198,10 @@ pub struct BlkDriver {
     /// to 3600, default 30 · `keep-connection` seconds, 0 to 3600, default 30, that the connection is
     /// kept for the next image after this one, when it is the last · `logfile` path of the file that
     /// libgfapi's messages go to, - for stderr, and `debug` their level, 0 (none) to 9 (all), default
-    /// 4 (errors); without both of them there are none.
+    /// 4 (errors); without both of them there are none · `ping-timeout` seconds, 1 to 1013, after which
+    /// a silent brick is given up, and `frame-timeout` seconds, 1 to 86400, after which a single request
+    /// is (defaults: the volume's, 42 and 1800) · `xlator.PATTERN.KEY` an option of Gluster's
+    /// translators on the client, of a list of keys that a wrong one makes the error message tell.
     ///
     /// `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
     /// completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the

@@ -107,6 +107,17 @@ impl LogSpec {
     }
 }
 
+/// An option of a translator of the client's, as libgfapi takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct XlatorOption {
+    /// Which translators, as fnmatch(3) reads it.
+    pub pattern: CString,
+    /// Its name.
+    pub key: CString,
+    /// Its value.
+    pub value: CString,
+}
+
 /// All that shapes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSpec {
@@ -118,6 +129,8 @@ pub struct ConnectSpec {
     pub write_cache: bool,
     /// `None`: nowhere.
     pub log: Option<LogSpec>,
+    /// What the host asked for besides.
+    pub tuning: Vec<XlatorOption>,
 }
 
 impl ConnectSpec {
@@ -149,6 +162,8 @@ impl ConnectSpec {
         // With it: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
         // newer writes of the same place, and reads of that place wait for the next fsync, perhaps for
         // ever. Without, what an outage took is gone, which `Image::honest` keeps from being hidden.
+        let tuning = self.tuning.iter();
+        options.extend(tuning.map(|option| (&*option.pattern, &*option.key, &*option.value)));
         options
     }
 }

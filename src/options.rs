@@ -2,10 +2,12 @@
 //! The host's options and URI, as plain checked values. Pure: nothing is contacted here.
 
 mod place;
+mod tuning;
 
 use crate::error::{Error, Result};
-use crate::gfapi::{ConnectSpec, LogSpec, ServerSpec};
+use crate::gfapi::{ConnectSpec, LogSpec, ServerSpec, XlatorOption};
 use crate::uri::{ImageUri, Server, Transport};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub struct ImageLocation {
     write_cache: bool,
     /// Where libgfapi's messages go, if anywhere.
     log: Option<LogSpec>,
+    /// Options of Gluster's translators.
+    tuning: Vec<XlatorOption>,
     /// How long an opener waits for a new connection.
     pub connect_timeout: Duration,
     /// How long the connection is kept after the last image on it.
@@ -48,6 +52,7 @@ impl ImageLocation {
             servers: servers.map(server_spec).collect(),
             write_cache: self.write_cache,
             log: self.log.clone(),
+            tuning: self.tuning.clone(),
         }
     }
 }
@@ -167,6 +172,7 @@ struct Raw<'a> {
     place: place::Place<'a>,
     debug: Option<&'a str>,
     logfile: Option<&'a str>,
+    tuning: BTreeMap<&'a str, &'a str>,
     size: Option<&'a str>,
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
@@ -184,6 +190,11 @@ impl<'a> Raw<'a> {
     }
 
     fn set(&mut self, name: &'a str, value: &'a str, own: &[&str]) -> Result<()> {
+        let twice = || Error::invalid(format!("option '{name}' is given twice"));
+        if tuning::is_tuning(name) {
+            let before = self.tuning.insert(name, value);
+            return before.map_or(Ok(()), |_| Err(twice()));
+        }
         let place = match name {
             "volume" => &mut self.place.volume,
             "path" => &mut self.place.path,
@@ -204,7 +215,7 @@ impl<'a> Raw<'a> {
             return Err(unknown(name, own));
         }
         if place.replace(value).is_some() {
-            return Err(Error::invalid(format!("option '{name}' is given twice")));
+            return Err(twice());
         }
         Ok(())
     }
@@ -238,9 +249,18 @@ impl<'a> Raw<'a> {
             uri,
             write_cache,
             log: self.log()?,
+            tuning: self.tuning()?,
             connect_timeout,
             keep_connection,
         })
+    }
+
+    /// In the order of their names, so that hosts that give them in another share a connection.
+    fn tuning(&self) -> Result<Vec<XlatorOption>> {
+        let options = self.tuning.iter();
+        options
+            .map(|(name, value)| tuning::read(name, value))
+            .collect()
     }
 
     /// As QEMU's driver takes them: one alone has the other's usual value beside it.
@@ -272,7 +292,8 @@ impl<'a> Raw<'a> {
 fn unknown(name: &str, own: &[&str]) -> Error {
     let known: Vec<&str> = own.iter().chain(&COMMON).copied().collect();
     Error::invalid(format!(
-        "unknown option '{name}'; known are {} and server.N.*",
+        "unknown option '{name}'; known are {}, server.N.*, ping-timeout, frame-timeout and \
+         xlator.PATTERN.KEY",
         known.join(", ")
     ))
 }

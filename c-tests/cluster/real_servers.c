@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Any of several servers will do, in a URI and in options of their own; libgfapi's log goes where it is told to. */
+/* Any of several servers will do, in a URI and in options of their own; libgfapi's log goes where it is told to, and its
+ * patience is what it is told to be. */
 #include "volumes.h"
 
 #include <sys/stat.h>
@@ -66,6 +67,25 @@ static void in_a_uri(void)
        "... are both named: %s", img.error.message);
 }
 
+/* A brick that is silent, not dead: GlusterFS gives it up after 42 s, unless it is told. */
+static void impatient(void)
+{
+    struct img img;
+    int64_t begin;
+
+    make_image(cluster_uri("plain", "servers"), "1M");
+    is(img_open(&img, cluster_uri("plain", "servers"), BLK_O_RDWR, "ping-timeout", "3", NULL), 0, "ping-timeout=3");
+    if (cluster("pause-brick plain 1"))
+        t_die("cannot pause the brick");
+    begin = now_us();
+    ok(!write_pattern(&img, 4096, 0, 1), "a write to a silent brick fails");
+    ok(now_us() - begin < 30000000, "... long before 42 s are over (%.1f s)", (double)(now_us() - begin) / 1e6);
+    if (cluster("resume-brick plain 1"))
+        t_die("cannot resume the brick");
+    img_close(&img);
+    empty_image(cluster_uri("plain", "servers"));
+}
+
 int main(void)
 {
     struct img img;
@@ -80,6 +100,7 @@ int main(void)
     img_close(&img);
     structured();
     in_a_uri();
+    impatient();
     witness("rep3", "unlink", "/servers");
     return end_for_volumes();
 }
