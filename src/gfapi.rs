@@ -289,6 +289,16 @@ impl Connection {
 
     /// Whether the volume keeps files in pieces, or does not say.
     pub fn is_sharded(&self) -> bool {
+        self.may_have(b"type features/shard")
+    }
+
+    /// Whether the volume keeps files more than once, or does not say.
+    pub fn is_replicated(&self) -> bool {
+        self.may_have(b"type cluster/replicate")
+    }
+
+    /// Whether the volume's description has that line, or cannot be had.
+    fn may_have(&self, wanted: &[u8]) -> bool {
         let mut text: Vec<u8> = Vec::new();
         // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
         // one, from beyond the end of the description. It can change in between.
@@ -302,9 +312,7 @@ impl Connection {
                 Ok(0) => std::thread::sleep(Duration::from_millis(5)),
                 Ok(_) => {
                     let lines = text.split(|&byte| byte == b'\n');
-                    return lines
-                        .map(<[u8]>::trim_ascii)
-                        .any(|line| line == b"type features/shard");
+                    return lines.map(<[u8]>::trim_ascii).any(|line| line == wanted);
                 }
                 Err(_) => text.resize(text.len() + ret.unsigned_abs(), 0),
             }
@@ -508,6 +516,34 @@ impl File {
         let ret =
             unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
         check(ret, libc::EIO)?;
+        Ok(())
+    }
+
+    /// Lets replicas note which bricks lack what was written, when some were down. GlusterFS 10.3 puts
+    /// that off for a second after the last write, and does not do it for an fsync either: a brick
+    /// that comes back before is taken for a good one, and answers reads with what it held when it
+    /// went. It does it when a descriptor of the same open file is closed. Blocks.
+    pub fn settle(&self) -> Result<()> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live.
+        let twin = unsafe { sys::glfs_dup(self.0.as_ptr()) };
+        let Some(twin) = NonNull::new(twin) else {
+            return Err(last_errno(libc::EIO));
+        };
+        // A close drops the locks of its owner, which would be who last used this thread.
+        let mut owner = *b"blkgluster-nobody";
+        // SAFETY: the descriptor is live; libgfapi copies the owner.
+        unsafe {
+            sys::glfs_fd_set_lkowner(
+                twin.as_ptr(),
+                owner.as_mut_ptr().cast(),
+                owner.len() as c_int,
+            )
+        };
+        clear_errno();
+        // SAFETY: live, and given up here; nothing is in flight on it.
+        check(unsafe { sys::glfs_close(twin.as_ptr()) }, libc::EIO)?;
         Ok(())
     }
 

@@ -26,12 +26,17 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
+        let replicated = volume.connection().is_replicated();
         let image = registry::insert(|id| Image {
             id,
             location,
             read_write: options.read_write,
             poll_loop,
-            phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
+            phase: RwLock::new(Phase::Open(Arc::new(Backing {
+                file,
+                volume,
+                replicated,
+            }))),
             requests: Slab::new(completions, id.serial()),
             queue: Mutex::new(Queue::new(is_sharded)),
             flushes: Flushes::new(),
