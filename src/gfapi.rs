@@ -22,8 +22,10 @@
 
 mod sys;
 mod thread;
+mod volfile;
 
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
+pub use volfile::Replicas;
 
 use crate::error::Errno;
 use libc::iovec;
@@ -36,9 +38,6 @@ use std::time::{Duration, Instant};
 
 /// Result with the errno of a failed call.
 pub type Result<T> = std::result::Result<T, Errno>;
-
-/// As often a volume's description is asked for.
-const VOLFILE_TRIES: u32 = 100;
 
 /// libgfapi's GF_LOG_ERROR.
 const LOG_ERROR: c_int = 4;
@@ -287,39 +286,6 @@ impl Connection {
         self.write_behind
     }
 
-    /// Whether the volume keeps files in pieces, or does not say.
-    pub fn is_sharded(&self) -> bool {
-        self.may_have(b"type features/shard")
-    }
-
-    /// Whether the volume keeps files more than once, or does not say.
-    pub fn is_replicated(&self) -> bool {
-        self.may_have(b"type cluster/replicate")
-    }
-
-    /// Whether the volume's description has that line, or cannot be had.
-    fn may_have(&self, wanted: &[u8]) -> bool {
-        let mut text: Vec<u8> = Vec::new();
-        // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
-        // one, from beyond the end of the description. It can change in between.
-        for _ in 0..VOLFILE_TRIES {
-            // SAFETY: the instance is live and `text` has so much room.
-            let ret = unsafe {
-                sys::glfs_get_volfile(self.raw.as_ptr(), text.as_mut_ptr().cast(), text.len())
-            };
-            match usize::try_from(ret) {
-                // libgfapi keeps it only some time after glfs_init has been told of it.
-                Ok(0) => std::thread::sleep(Duration::from_millis(5)),
-                Ok(_) => {
-                    let lines = text.split(|&byte| byte == b'\n');
-                    return lines.map(<[u8]>::trim_ascii).any(|line| line == wanted);
-                }
-                Err(_) => text.resize(text.len() + ret.unsigned_abs(), 0),
-            }
-        }
-        true
-    }
-
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
     /// the host; and not before its threads run, of which libgfapi knows only then: it would free what
     /// they start with. Nothing tells when that is; they need a rest of a second or so.
@@ -516,34 +482,6 @@ impl File {
         let ret =
             unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
         check(ret, libc::EIO)?;
-        Ok(())
-    }
-
-    /// Lets replicas note which bricks lack what was written, when some were down. GlusterFS 10.3 puts
-    /// that off for a second after the last write, and does not do it for an fsync either: a brick
-    /// that comes back before is taken for a good one, and answers reads with what it held when it
-    /// went. It does it when a descriptor of the same open file is closed. Blocks.
-    pub fn settle(&self) -> Result<()> {
-        use_process_identity();
-        clear_errno();
-        // SAFETY: the file is live.
-        let twin = unsafe { sys::glfs_dup(self.0.as_ptr()) };
-        let Some(twin) = NonNull::new(twin) else {
-            return Err(last_errno(libc::EIO));
-        };
-        // A close drops the locks of its owner, which would be who last used this thread.
-        let mut owner = *b"blkgluster-nobody";
-        // SAFETY: the descriptor is live; libgfapi copies the owner.
-        unsafe {
-            sys::glfs_fd_set_lkowner(
-                twin.as_ptr(),
-                owner.as_mut_ptr().cast(),
-                owner.len() as c_int,
-            )
-        };
-        clear_errno();
-        // SAFETY: live, and given up here; nothing is in flight on it.
-        check(unsafe { sys::glfs_close(twin.as_ptr()) }, libc::EIO)?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ pub use registry::{ImageId, cancel, cancel_async, count, get};
 
 use crate::completion::Completions;
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, Connection, File};
+use crate::gfapi::{self, Connection, File, Replicas};
 use crate::options::{ImageLocation, MAX_END, SECTOR};
 use crate::queue::Queue;
 use crate::report::{self, Level};
@@ -69,8 +69,7 @@ enum Phase {
 struct Backing {
     file: File,
     volume: Connected,
-    /// A flush has to settle, too.
-    replicated: bool,
+    replicas: Replicas,
 }
 
 impl Phase {

@@ -62,7 +62,14 @@ static struct node *add(struct volume *volume, const char *path, bool is_dir,
 
 static bool furnish(struct volume *volume)
 {
-    return add(volume, "", true, 0755) && add(volume, "dir", true, 0755);
+    /* The state of the replica translator, which a test writes. */
+    static const char *const dirs[] = {"", "dir", ".meta", ".meta/graphs", ".meta/graphs/active",
+                                       ".meta/graphs/active/replicate-0"};
+
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+        if (!add(volume, dirs[i], true, 0755))
+            return false;
+    return true;
 }
 
 struct volume *volume_get(const char *name)

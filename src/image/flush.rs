@@ -84,8 +84,11 @@ impl Flushes {
 
 impl Backing {
     fn flush(&self) -> gfapi::Result<()> {
+        let connection = self.volume.connection();
+        let were_whole = self.replicas.are_whole(connection);
         self.file.flush()?;
-        if self.replicated {
+        // A brick that has only just come back may lack some, one that has only just gone, too.
+        if !were_whole || !self.replicas.are_whole(connection) {
             self.file.settle()?;
         }
         Ok(())

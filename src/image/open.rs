@@ -26,7 +26,7 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
-        let replicated = volume.connection().is_replicated();
+        let replicas = Replicas::of(volume.connection());
         let image = registry::insert(|id| Image {
             id,
             location,
@@ -35,7 +35,7 @@ impl Image {
             phase: RwLock::new(Phase::Open(Arc::new(Backing {
                 file,
                 volume,
-                replicated,
+                replicas,
             }))),
             requests: Slab::new(completions, id.serial()),
             queue: Mutex::new(Queue::new(is_sharded)),
