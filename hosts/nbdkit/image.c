@@ -130,17 +130,18 @@ static void image_close(struct image *image)
 
 struct image *image_get(bool readonly)
 {
-    struct image *image = &images[readonly || params.readonly];
+    struct image *image = &images[readonly || params.readonly], *result = NULL;
 
     /* Held while it is opened: who comes meanwhile waits for the same. */
     pthread_mutex_lock(&image->lock);
-    if (ended || (image->users == 0 && image_open(image) < 0)) {
-        pthread_mutex_unlock(&image->lock);
-        return NULL;
-    }
-    image->users++;
+    if (ended)
+        nbdkit_error("the server is about to end");
+    else if (image->users > 0 || image_open(image) == 0)
+        result = image;
+    if (result)
+        image->users++;
     pthread_mutex_unlock(&image->lock);
-    return image;
+    return result;
 }
 
 void image_put(struct image *image)

@@ -115,19 +115,19 @@ static char *encoded(const char *text, const char *plain)
 
 static int make_uri(void)
 {
-    const char *server = params.server ? params.server : "";
-    bool is_socket = server[0] == '/';
+    bool is_socket = params.server && params.server[0] == '/';
+    char *server = encoded(params.server ? params.server : "", is_socket ? "/" : ":[]");
     char *volume = encoded(params.volume, "");
     char *path = encoded(params.path, "/");
-    char *socket = encoded(is_socket ? server : "", "/");
     int length = -1;
 
-    if (volume && path && socket)
-        length = asprintf(&params.uri, "gluster%s://%s/%s/%s%s%s", is_socket ? "+unix" : "", is_socket ? "" : server,
-                          volume, path, is_socket ? "?socket=" : "", socket);
+    if (server && volume && path && is_socket)
+        length = asprintf(&params.uri, "gluster+unix:///%s/%s?socket=%s", volume, path, server);
+    else if (server && volume && path)
+        length = asprintf(&params.uri, "gluster://%s/%s/%s", server, volume, path);
+    free(server);
     free(volume);
     free(path);
-    free(socket);
     if (length < 0) {
         params.uri = NULL;
         nbdkit_error("no memory for the URI");

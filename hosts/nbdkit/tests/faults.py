@@ -1,0 +1,168 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A client that is killed, a brick that is killed: the server lives on and no acknowledged byte is lost."""
+
+import os
+import subprocess
+import sys
+
+import nbd
+
+from harness import MiB, Server, brick, cluster, end, equal, image, ok, pattern, run, sha, wait_until, work, write_file
+
+BLOCK = 64 * 1024
+
+
+def block(round_, number):
+    return pattern(BLOCK, 1000 * round_ + number)
+
+
+def writer(uri, round_):
+    """Writes blocks, 16 at once, and tells the number of each that was acknowledged, until it is killed."""
+    handle = nbd.NBD()
+    handle.connect_uri(uri)
+    blocks = handle.get_size() // BLOCK
+    flying = {}
+    number = 0
+    while True:
+        while len(flying) < 16:
+            data = nbd.Buffer.from_bytearray(bytearray(block(round_, number % blocks)))
+            flying[handle.aio_pwrite(data, number % blocks * BLOCK)] = number % blocks
+            number += 1
+        handle.poll(-1)
+        for cookie in [cookie for cookie in flying if handle.aio_command_completed(cookie)]:
+            os.write(1, b"%d\n" % flying.pop(cookie))
+
+
+def killed_client():
+    path = image("rep3", "nbd-client.img")
+    with Server("rep3", path, "create=64M") as server:
+        witness = nbd.NBD()
+        witness.connect_uri(server.uri)
+        for round_ in range(3):
+            client = subprocess.Popen([sys.executable, __file__, "writer", server.uri, str(round_)], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.PIPE)
+            told = []
+            try:
+                for line in client.stdout:
+                    told.append(int(line))
+                    if len(told) == 100 + 50 * round_:
+                        break
+            finally:
+                client.kill()
+            # What it had told by then; the last line may be cut short.
+            rest = client.stdout.read().split(b"\n")[:-1]
+            client.wait()
+            told += [int(line) for line in rest if line]
+            wrong = [number for number in sorted(set(told)) if witness.pread(BLOCK, number * BLOCK) != block(round_, number)]
+            ok(len(told) >= 100 and not wrong, f"killed in mid-write: {len(told)} acknowledged blocks are there", wrong)
+        ok(witness.pread(BLOCK, 0) != block(1, 0), "... and a wrong one would have shown")
+        witness.pwrite(b"alive", 0)
+        witness.flush()
+        equal(bytes(witness.pread(5, 0)), b"alive", "the other connection never noticed")
+        witness.shutdown()
+        ok(server.lives(), "the server lives")
+
+
+def told_to_end():
+    """nbdkit ends when its last client has gone, and then calls no .close: the plugin closes its image itself."""
+    path = image("plain", "nbd-end.img")
+    server = Server("plain", path, "create=64M")
+    client = subprocess.Popen([sys.executable, __file__, "writer", server.uri, "7"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    idle = nbd.NBD()
+    idle.connect_uri(server.uri)
+    told = [int(client.stdout.readline()) for _ in range(50)]
+    server.process.terminate()
+    client.kill()
+    client.wait()
+    idle.shutdown()
+    server.stop("the server ends under its clients")
+    with open(brick("plain", path), "rb") as file:
+        data = file.read()
+    wrong = [number for number in told if data[number * BLOCK:(number + 1) * BLOCK] != block(7, number)]
+    equal(wrong, [], "... and what it had acknowledged is on the brick")
+
+
+def closed_and_opened():
+    """Clients that all leave and come again, some at once."""
+    path = image("plain", "nbd-again.img")
+    with Server("plain", path, "create=1M") as server:
+        codes = []
+        for number in range(10):
+            many = [subprocess.Popen(["nbdinfo", "--size", server.uri], stdout=subprocess.DEVNULL)
+                    for _ in range(1 + number % 4)]
+            codes += [one.wait(60) for one in many]
+        equal(set(codes), {0}, f"{len(codes)} connections come and go")
+
+
+def killed_replica():
+    path = image("rep3", "nbd-replica.img")
+    source = write_file("source", pattern(32 * MiB, 11))
+    # 12 MB/s: the copy takes about three seconds, so that the brick is killed in the middle of it.
+    with Server("rep3", path, "create=32M", "rate=96M", options=["--filter=rate"]) as server:
+        copy = subprocess.Popen(["nbdcopy", "--flush", source, server.uri], stdin=subprocess.DEVNULL)
+        try:
+            begun = wait_until(30, lambda: os.stat(brick("rep3", path, 1)).st_blocks > 2048)
+            cluster("kill-brick", "rep3", "2")
+            middle = copy.poll() is None
+            code = copy.wait(90)
+        finally:
+            copy.kill()
+            cluster("restart-brick", "rep3", "2")
+        ok(begun and middle, "a brick of three is killed in the middle of a copy")
+        equal(code, 0, "the copy goes on to its end")
+        ok("error:" not in server.said(), "... and nothing is said about it", server.said())
+        cluster("wait-healed", "rep3")
+        equal([sha(brick("rep3", path, node)) for node in (1, 2, 3)], [sha(source)] * 3, "all three hold it in the end")
+    with Server("rep3", path) as server:
+        run("nbdcopy", server.uri, f"{work}/back")
+        equal(sha(f"{work}/back"), sha(source), "... and so does the image")
+
+
+def killed_only_brick():
+    """Without any brick requests fail with EIO and a sentence; with the brick they succeed again."""
+    path = image("plain", "nbd-only.img")
+    data = pattern(MiB, 12)
+    with Server("plain", path, "create=1M") as server:
+        handle = nbd.NBD()
+        handle.connect_uri(server.uri)
+        handle.pwrite(data, 0)
+        handle.flush()
+        cluster("kill-brick", "plain", "1")
+        errors = []
+        try:
+            for call in (lambda: handle.pwrite(b"lost", 0), handle.flush):
+                try:
+                    call()
+                    errors.append(None)
+                except nbd.Error as error:
+                    errors.append(error.errno)
+        finally:
+            cluster("restart-brick", "plain", "1")
+        equal(errors, ["EIO", "EIO"], "with its brick dead a write and a flush are EIO")
+        said = server.said()
+        ok("nbdkit: error: image gluster://" in said and "its bricks are out of reach" in said
+           and "write of 4 bytes at offset 0 of gluster://" in said, "... with the library's sentence and our own", said)
+
+        def writes():
+            try:
+                handle.pwrite(data[::-1], 0)
+                handle.flush()
+                return True
+            except nbd.Error:
+                return False
+
+        ok(wait_until(60, writes), "with the brick back they succeed")
+        ok(handle.pread(MiB, 0) == data[::-1], "... and the data is right")
+        handle.shutdown()
+
+
+if sys.argv[1:2] == ["writer"]:
+    writer(sys.argv[2], int(sys.argv[3]))
+killed_client()
+told_to_end()
+closed_and_opened()
+killed_replica()
+killed_only_brick()
+sys.exit(end())
