@@ -8,8 +8,8 @@
  *              acknowledged on all, which with one image is the same promise, and with several would be none.
  *   Order      Requests that overlap are sent in the order in which they were submitted to one image; and a read that
  *              follows a write's reply on another connection finds it, as all go through the same open file.
- *   Ownership  To blkgluster a second opening is a second user of the image: one more file on the bricks, an idea of its
- *              own of the image's length, and a stranger to the first one's locks.
+ *   Ownership  To blkgluster a second opening is a second user of the image: one more file on the bricks, an idea of
+ *              its own of the image's length, and a stranger to the first one's locks.
  * What it costs is small: the one poller can hand out far more completions than the bricks send.
  *
  * It is open while there are connections. So a server that nobody uses holds nothing on the bricks, and clients that

@@ -313,8 +313,8 @@ static int plugin_can_fast_zero(void *handle)
     return 1;
 }
 
-/* BLOCK STATUS GOES HERE: .can_extents and .extents, once BlkDriver has a slot for it. Without them nbdkit tells clients
- * that all is data, which is right, though not fast. */
+/* BLOCK STATUS GOES HERE: .can_extents and .extents, once BlkDriver has a slot for it. Without them nbdkit tells
+ * clients that all is data, which is right, though not fast. */
 
 static struct nbdkit_plugin plugin = {
     .name = "gluster",

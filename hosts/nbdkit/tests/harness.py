@@ -4,6 +4,7 @@
 Run inside of scripts/cluster exec, with PLUGIN, WITNESS, CLUSTER and SPY in the environment (see meson.build)."""
 
 import atexit
+import glob
 import hashlib
 import os
 import random
@@ -44,19 +45,28 @@ def equal(got, wanted, text):
     return ok(got == wanted, text, f"got {got!r}, wanted {wanted!r}")
 
 
-def say(text):
-    print(f"# {text}", flush=True)
-
-
 def end():
     """The exit code, for sys.exit."""
     print(f"1..{_number}", flush=True)
     return 1 if _failed else 0
 
 
+def _end_daemon(pidfile):
+    try:
+        with open(pidfile) as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/cmdline") as file:
+            if work in file.read():
+                os.kill(pid, signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+
+
 def _clean():
     for server in list(_servers):
         server.kill()
+    for pidfile in glob.glob(f"{work}/*.pid"):  # daemons that a test left behind when it broke
+        _end_daemon(pidfile)
     for volume, path in _images:
         subprocess.run([WITNESS, volume, "unlink", path], check=False)
     shutil.rmtree(work, ignore_errors=True)

@@ -34,14 +34,16 @@ def lost(log):
         for record in re.split(r"==\d+== \n", file.read()):
             frames = [line for line in record.splitlines() if re.search(r" (at|by) 0x", line)]
             ours = [number for number, frame in enumerate(frames) if "hosts/nbdkit/" in frame]
-            if "loss record" in record and ours and not re.search(r"\.rs:|libgfapi|libglusterfs", "".join(frames[:ours[0]])):
+            above = "".join(frames[:ours[0]]) if ours else ""
+            if "loss record" in record and ours and not re.search(r"\.rs:|libgfapi|libglusterfs", above):
                 places.append(frames[ours[0]].split("/")[-1])
     return places
 
 
 # The child that looks at the image ends in the middle of everything, on purpose.
-valgrind = ["valgrind", "--child-silent-after-fork=yes", "--error-exitcode=99", "--keep-debuginfo=yes", "--leak-check=full",
-            "--errors-for-leak-kinds=none", "--num-callers=30", "--fullpath-after=", f"--suppressions={SUPPRESSIONS}"]
+valgrind = ["valgrind", "--child-silent-after-fork=yes", "--error-exitcode=99", "--keep-debuginfo=yes",
+            "--leak-check=full", "--errors-for-leak-kinds=none", "--num-callers=30", "--fullpath-after=",
+            f"--suppressions={SUPPRESSIONS}"]
 
 path = image("plain", "nbd-memory.img")
 log = f"{work}/valgrind.log"

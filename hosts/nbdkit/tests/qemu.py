@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""qemu-img and qemu-io, over nbd+unix: qemu.py ON_CLUSTER. The installed ones, or those that scripts/bench unpacks, which
-has to happen outside of the cluster's network namespace; so this runs itself again inside."""
+"""qemu-img and qemu-io, over nbd+unix: qemu.py ON_CLUSTER. The installed ones, or those that scripts/bench unpacks,
+which has to happen outside of the cluster's network namespace; so this runs itself again inside."""
 
 import os
 import shutil

@@ -8,7 +8,7 @@ import sys
 
 import nbd
 
-from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, work
+from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, wait_until, work
 
 
 def connect(server, strict=True):
@@ -86,18 +86,41 @@ def many_in_flight():
         handle.shutdown()
 
 
+LOG = f"{work}/spy.log"
+
+
+def became(call):
+    """What libgfapi was called for while this one ran."""
+    open(LOG, "w").close()
+    call()
+    with open(LOG) as file:
+        return [tuple(int(word) if word.isdigit() else word for word in line.split()) for line in file]
+
+
+def one_image():
+    """All connections share one opening, which ends with the last of them."""
+    path = image("plain", "nbd-one.img")
+    with Server("plain", path, "create=1M", env={"LD_PRELOAD": SPY, "SPY_LOG": LOG}) as server:
+        handles = []
+
+        def leave(number):
+            for _ in range(number):
+                handles.pop().shutdown()
+
+        for round_ in ("first", "second"):
+            calls = became(lambda: handles.extend(connect(server) for _ in range(8)))
+            equal(calls, [("open", os.O_RDWR, 0)], f"eight connections open one image, the {round_} time")
+            handles[0].pwrite(b"x", 0)
+            equal(became(handles[7].flush), [("fsync", 0, 0)], "... a flush on another one syncs it")
+            equal(became(lambda: leave(7)), [], "... it stays open while one is left")
+            calls = became(lambda: (leave(1), wait_until(30, lambda: os.path.getsize(LOG) > 0)))
+            equal(calls, [("close", 0, 0)], "... and is closed after the last one")
+
+
 def flush_trim_zero():
     path = image("plain", "nbd-zero.img")
-    log = f"{work}/spy.log"
-    with Server("plain", path, "create=8M", env={"LD_PRELOAD": SPY, "SPY_LOG": log}) as server:
+    with Server("plain", path, "create=8M", env={"LD_PRELOAD": SPY, "SPY_LOG": LOG}) as server:
         handle = connect(server)
-
-        def became(call):
-            open(log, "w").close()
-            call()
-            with open(log) as file:
-                return [tuple(int(word) if word.isdigit() else word for word in line.split()) for line in file]
-
         data = pattern(MiB, 1)
         for flag in ("can_flush", "can_fua", "can_trim", "can_zero", "can_fast_zero", "can_multi_conn"):
             ok(getattr(handle, flag)(), flag)
@@ -127,7 +150,7 @@ def flush_trim_zero():
 
         handle.pwrite(data, 0)
         flags = nbd.CMD_FLAG_NO_HOLE | nbd.CMD_FLAG_FAST_ZERO
-        equal(refused(lambda: handle.zero(64 * 1024, 0, flags)), errno.ENOTSUP, "fast zeroes without a hole are not had")
+        equal(refused(lambda: handle.zero(64 * 1024, 0, flags)), errno.ENOTSUP, "fast zeroes without a hole: no")
         ok(handle.pread(MiB, 0) == data, "... and nothing was touched")
         equal(became(lambda: handle.zero(64 * 1024, 0, nbd.CMD_FLAG_FAST_ZERO)), [("discard", 0, 64 * 1024)],
               "fast zeroes with a hole are")
@@ -174,6 +197,7 @@ def odd_length():
 
 read_and_write()
 many_in_flight()
+one_image()
 flush_trim_zero()
 read_only()
 odd_length()

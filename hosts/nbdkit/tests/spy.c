@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Preloaded into nbdkit: writes one line for each call that changes or syncs a file into the file that SPY_LOG names,
- * so that a test sees what an NBD request became.
+ * Preloaded into nbdkit: writes one line for each call that opens, closes, changes or syncs a file into the file that
+ * SPY_LOG names, so that a test sees what an NBD request became.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -22,6 +22,18 @@ static void note(const char *call, long long offset, long long length)
 }
 
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+glfs_fd_t *glfs_open(glfs_t *fs, const char *path, int flags)
+{
+    note("open", flags & O_ACCMODE, 0);
+    return NEXT(glfs_open)(fs, path, flags);
+}
+
+int glfs_close(glfs_fd_t *fd)
+{
+    note("close", 0, 0);
+    return NEXT(glfs_close)(fd);
+}
 
 int glfs_fsync(glfs_fd_t *fd, struct glfs_stat *before, struct glfs_stat *after)
 {

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What nbdkit says when it starts: bad input ends it at once, with its own "error:" and the driver's sentence, also when
-it was to go into the background; good input serves the image, however it is named."""
+"""What nbdkit says when it starts: bad input ends it at once, with its own "error:" and the driver's sentence, also
+when it was to go into the background; good input serves the image, however it is named."""
 
 import os
 import shutil
@@ -54,7 +54,8 @@ def bad_input():
     for text, words, sentences in (
         ("a wrong volume", [uri("nosuch", "a.img")], ["knows no volume 'nosuch'"]),
         ("a missing image", [uri("plain", none)], ["cannot open image", "there is no such image"]),
-        ("a missing directory", [uri("plain", "nodir/a.img"), "create=1M"], ["cannot create image", "no such directory"]),
+        ("a missing directory", [uri("plain", "nodir/a.img"), "create=1M"],
+         ["cannot create image", "no such directory"]),
         ("a dead server", ["gluster://127.77.0.99/plain/a.img"], ["no glusterd answers there"]),
         ("another scheme", ["uri=iscsi://127.77.0.1/plain/a.img"], ["not a Gluster URI", "Usage: gluster["]),
         ("no scheme", ["a.img"], ["not a Gluster URI"]),
@@ -69,11 +70,13 @@ def bad_input():
         ("an unknown parameter", [uri("plain", exists), "cache=on"], ["unknown parameter 'cache'; known are uri,"]),
         ("a parameter given twice", [uri("plain", exists), "uri=x"], ["uri is given twice"]),
         ("URI and parts", [uri("plain", exists), "volume=plain"], ["uri says all that"]),
-        ("a server that is no host", [f"server={SERVER}/nosuch", "volume=plain", "path=a.img"], ["a server's name has letters"]),
+        ("a server that is no host", [f"server={SERVER}/nosuch", "volume=plain", "path=a.img"],
+         ["a server's name has letters"]),
         ("a part only", ["volume=plain"], ["which image?"]),
         ("nothing", [], ["which image?"]),
         ("a bad truth value", [uri("plain", exists), "readonly=maybe"], ["could not decipher boolean"]),
-        ("a bad write-cache", [uri("plain", exists), "write-cache=maybe"], ["write-cache takes on or off, not 'maybe'"]),
+        ("a bad write-cache", [uri("plain", exists), "write-cache=maybe"],
+         ["write-cache takes on or off, not 'maybe'"]),
         ("a bad timeout", [uri("plain", exists), "connect-timeout=0"], ["connect-timeout takes a number of seconds"]),
     ):
         code, said, pid = daemon(*words)
@@ -108,9 +111,9 @@ def names():
         copy = run("nbdkit", "-U", "-", PLUGIN, *parts, "--run", f"nbdcopy $uri {work}/copy && echo copied")
         ok("copied" in copy.stdout and sha(f"{work}/copy") == sha(f"{work}/data"), f"read as {parts}", copy.stdout)
         os.unlink(f"{work}/copy")
-    warned = run("nbdkit", "-U", "-", PLUGIN, uri("plain", "nbd%20name%253f%23%C3%A4%3F.img").replace("gluster:", "gluster+rdma:"),
-                 "--run", "nbdinfo --size $uri")
-    ok("1048064" in warned.stdout and "nbdkit: error: warning: " in warned.stdout, "a warning is told as one", warned.stdout)
+    rdma = uri("plain", "nbd%20name%253f%23%C3%A4%3F.img").replace("gluster:", "gluster+rdma:")
+    said = run("nbdkit", "-U", "-", PLUGIN, rdma, "--run", "nbdinfo --size $uri").stdout
+    ok("1048064" in said and "nbdkit: error: warning: " in said, "a warning is told as one", said)
 
 
 def texts():
@@ -120,8 +123,9 @@ def texts():
     ok(wanted <= set(dump), "--dump-plugin", f"lacks {wanted - set(dump)}")
     ok(any(line.startswith("blkgluster_version=1.") for line in dump), "... with the library's version")
     said = run("nbdkit", PLUGIN, "--help").stdout
-    missing = [key for key in ("uri", "volume", "path", "server", "create", "readonly", "write-cache", "connect-timeout",
-                               "keep-connection") if f"{key}" not in said or f"{key}=" not in said.replace("[uri=]", "uri=")]
+    known = ("[uri=]", "volume=", "path=", "server=", "create=", "readonly=", "write-cache=", "connect-timeout=",
+             "keep-connection=")
+    missing = [key for key in known if f"\n{key}<" not in said]
     equal(missing, [], "--help explains every parameter")
 
 
