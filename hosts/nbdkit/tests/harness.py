@@ -192,7 +192,9 @@ class Server:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None:
+        if kind is None and self in _servers:
             self.stop()
         else:
+            # For whoever asks why a client was turned away.
+            print(f"# the server's exit code: {self.process.poll()}; it said: {self.said()}".replace("\n", "\n# "))
             self.kill()
