@@ -32,7 +32,7 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Result with the errno of a failed call.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -76,6 +76,48 @@ pub struct ServerSpec {
     pub port: u16,
 }
 
+impl ServerSpec {
+    /// Whether it is behind a socket on this machine.
+    pub fn is_socket(&self) -> bool {
+        self.transport == c"unix"
+    }
+}
+
+/// Where libgfapi's messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogSpec {
+    /// A path, or "-" for stderr.
+    pub file: CString,
+    /// 0 to 9, as libgfapi counts: 4 for errors, 7 for what an administrator may want to know.
+    pub level: i32,
+}
+
+impl LogSpec {
+    /// What the option log-level calls it, which knows fewer.
+    fn name(&self) -> &'static CStr {
+        match self.level {
+            0 => c"NONE",
+            1..=3 => c"CRITICAL",
+            4 => c"ERROR",
+            5 => c"WARNING",
+            6..=7 => c"INFO",
+            8 => c"DEBUG",
+            _ => c"TRACE",
+        }
+    }
+}
+
+/// An option of a translator of the client's, as libgfapi takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct XlatorOption {
+    /// Which translators, as fnmatch(3) reads it.
+    pub pattern: CString,
+    /// Its name.
+    pub key: CString,
+    /// Its value.
+    pub value: CString,
+}
+
 /// All that shapes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSpec {
@@ -85,12 +127,17 @@ pub struct ConnectSpec {
     pub servers: Vec<ServerSpec>,
     /// Whether write-behind may acknowledge writes from memory.
     pub write_cache: bool,
+    /// `None`: nowhere.
+    pub log: Option<LogSpec>,
+    /// What the host asked for besides.
+    pub tuning: Vec<XlatorOption>,
 }
 
 impl ConnectSpec {
     /// Client options, as (translator name pattern, key, value). They count only when set before
     /// glfs_init.
     fn xlator_options(&self) -> Vec<(&CStr, &CStr, &CStr)> {
+        let level = self.log.as_ref().map_or(c"ERROR", LogSpec::name);
         let mut options = vec![
             // Each of these costs a thread hop or CPU per request and holds nothing that a disk
             // image needs.
@@ -107,7 +154,7 @@ impl ConnectSpec {
             // of different lengths from the bricks: EIO, and bricks that need healing.
             (c"*-disperse-*", c"parallel-writes", c"off"),
             // The description of the volume gives its top translator a level of its own.
-            (self.volume.as_c_str(), c"log-level", c"ERROR"),
+            (self.volume.as_c_str(), c"log-level", level),
         ];
         if !self.write_cache {
             options.push((c"*-write-behind", c"pass-through", c"true"));
@@ -115,6 +162,8 @@ impl ConnectSpec {
         // With it: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
         // newer writes of the same place, and reads of that place wait for the next fsync, perhaps for
         // ever. Without, what an outage took is gone, which `Image::honest` keeps from being hidden.
+        let tuning = self.tuning.iter();
+        options.extend(tuning.map(|option| (&*option.pattern, &*option.key, &*option.value)));
         options
     }
 }
@@ -133,6 +182,7 @@ pub struct Failed {
 pub struct Connection {
     raw: NonNull<sys::glfs>,
     write_behind: bool,
+    made: Instant,
 }
 
 // SAFETY: libgfapi allows calls on one glfs_t from any thread at once.
@@ -142,8 +192,7 @@ unsafe impl Sync for Connection {}
 
 impl Connection {
     /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever
-    /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
-    /// for. Gluster's threads inherit the signal mask of the calling thread.
+    /// for one that accepts and never answers), so it runs on a thread that nobody has to wait for. Gluster's threads inherit the signal mask of the calling thread.
     ///
     /// `servers` are those of the description, in the order in which to ask them.
     pub fn connect(
@@ -160,13 +209,17 @@ impl Connection {
                 has_threads: false,
             });
         };
-        let connection = Connection {
+        let mut connection = Connection {
             raw,
             write_behind: spec.write_cache,
+            made: Instant::now(),
         };
         let failed = match connection.configure(spec, servers) {
             Ok(()) => match connection.init() {
-                Ok(()) => return Ok(connection),
+                Ok(()) => {
+                    connection.made = Instant::now();
+                    return Ok(connection);
+                }
                 Err(errno) => (errno, true),
             },
             Err(errno) => (errno, false),
@@ -193,9 +246,13 @@ impl Connection {
             };
             check(ret, libc::EINVAL)?;
         }
+        let (file, level) = match &spec.log {
+            Some(log) => (log.file.as_c_str(), log.level),
+            None => (c"/dev/null", LOG_ERROR),
+        };
         clear_errno();
         // SAFETY: as above.
-        let ret = unsafe { sys::glfs_set_logging(fs, c"/dev/null".as_ptr(), LOG_ERROR) };
+        let ret = unsafe { sys::glfs_set_logging(fs, file.as_ptr(), level) };
         check(ret, libc::EINVAL)?;
         for (pattern, key, value) in spec.xlator_options() {
             clear_errno();
@@ -220,6 +277,11 @@ impl Connection {
         }
     }
 
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
+
     /// Whether write-behind may acknowledge writes from memory.
     pub fn has_write_behind(&self) -> bool {
         self.write_behind
@@ -227,6 +289,16 @@ impl Connection {
 
     /// Whether the volume keeps files in pieces, or does not say.
     pub fn is_sharded(&self) -> bool {
+        self.may_have(b"type features/shard")
+    }
+
+    /// Whether the volume keeps files more than once, or does not say.
+    pub fn is_replicated(&self) -> bool {
+        self.may_have(b"type cluster/replicate")
+    }
+
+    /// Whether the volume's description has that line, or cannot be had.
+    fn may_have(&self, wanted: &[u8]) -> bool {
         let mut text: Vec<u8> = Vec::new();
         // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
         // one, from beyond the end of the description. It can change in between.
@@ -240,9 +312,7 @@ impl Connection {
                 Ok(0) => std::thread::sleep(Duration::from_millis(5)),
                 Ok(_) => {
                     let lines = text.split(|&byte| byte == b'\n');
-                    return lines
-                        .map(<[u8]>::trim_ascii)
-                        .any(|line| line == b"type features/shard");
+                    return lines.map(<[u8]>::trim_ascii).any(|line| line == wanted);
                 }
                 Err(_) => text.resize(text.len() + ret.unsigned_abs(), 0),
             }
@@ -251,7 +321,8 @@ impl Connection {
     }
 
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
-    /// the host.
+    /// the host; and not before its threads run, of which libgfapi knows only then: it would free what
+    /// they start with. Nothing tells when that is; they need a rest of a second or so.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
         unsafe { sys::glfs_fini(self.raw.as_ptr()) };
@@ -445,6 +516,34 @@ impl File {
         let ret =
             unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
         check(ret, libc::EIO)?;
+        Ok(())
+    }
+
+    /// Lets replicas note which bricks lack what was written, when some were down. GlusterFS 10.3 puts
+    /// that off for a second after the last write, and does not do it for an fsync either: a brick
+    /// that comes back before is taken for a good one, and answers reads with what it held when it
+    /// went. It does it when a descriptor of the same open file is closed. Blocks.
+    pub fn settle(&self) -> Result<()> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live.
+        let twin = unsafe { sys::glfs_dup(self.0.as_ptr()) };
+        let Some(twin) = NonNull::new(twin) else {
+            return Err(last_errno(libc::EIO));
+        };
+        // A close drops the locks of its owner, which would be who last used this thread.
+        let mut owner = *b"blkgluster-nobody";
+        // SAFETY: the descriptor is live; libgfapi copies the owner.
+        unsafe {
+            sys::glfs_fd_set_lkowner(
+                twin.as_ptr(),
+                owner.as_mut_ptr().cast(),
+                owner.len() as c_int,
+            )
+        };
+        clear_errno();
+        // SAFETY: live, and given up here; nothing is in flight on it.
+        check(unsafe { sys::glfs_close(twin.as_ptr()) }, libc::EIO)?;
         Ok(())
     }
 

@@ -69,6 +69,8 @@ enum Phase {
 struct Backing {
     file: File,
     volume: Connected,
+    /// A flush has to settle, too.
+    replicated: bool,
 }
 
 impl Phase {

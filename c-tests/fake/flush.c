@@ -94,6 +94,33 @@ static void failures(void)
     fake_calm(rule);
 }
 
+/* On replica volumes, a descriptor that is made and closed again lets the bricks note what one of them lacks. */
+static void settles(void)
+{
+    struct BlkError error = {.struct_size = sizeof(error)};
+    struct img replicated;
+    uint64_t dups = fake_calls(FAKE_DUP), closes;
+
+    is(flush_sync(&img), 0, "a flush of a volume without replicas");
+    is(fake_calls(FAKE_DUP), dups, "... has nothing to settle");
+    is(img_create(fake_uri("replicated", "flush"), "4096", &error), 0, "an image on a replica volume");
+    is(img_open(&replicated, fake_uri("replicated", "flush"), BLK_O_RDWR, NULL), 0, "... opens");
+    dups = fake_calls(FAKE_DUP);
+    closes = fake_calls(FAKE_CLOSE);
+    is(flush_sync(&replicated), 0, "a flush there");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... makes a second descriptor");
+    is(fake_calls(FAKE_CLOSE) - closes, 1, "... and closes it");
+    fake_once(FAKE_CLOSE, FAKE_FAIL, ENOTCONN, 0);
+    is(flush_sync(&replicated), -ENOTCONN, "when that fails, the flush does");
+    fake_once(FAKE_DUP, FAKE_FAIL, ENOMEM, 0);
+    is(flush_sync(&replicated), -ENOMEM, "so it does when there is none");
+    fake_once(FAKE_FSYNC, FAKE_FAIL, EIO, 0);
+    is(flush_sync(&replicated), -EIO, "nothing is settled when the fsync fails");
+    is(fake_calls(FAKE_DUP) - dups, 3, "... at all");
+    is(flush_sync(&replicated), 0, "the next flush succeeds");
+    img_close(&replicated);
+}
+
 /* ---- cancel --------------------------------------------------------------------------------------------------- */
 
 static void *let_go_later(void *arg)
@@ -249,6 +276,7 @@ int main(void)
     fake_open(&img, "flush", 4096);
     coverage();
     failures();
+    settles();
     cancelled();
     honest();
     closed(false);

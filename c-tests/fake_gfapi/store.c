@@ -147,6 +147,18 @@ int store_reopen(struct node *node)
     return open(link, O_RDWR | O_CLOEXEC);
 }
 
+int store_dup(struct node *node)
+{
+    int fd = store_reopen(node);
+
+    if (fd >= 0) {
+        pthread_mutex_lock(&lock);
+        node->opens++;
+        pthread_mutex_unlock(&lock);
+    }
+    return fd;
+}
+
 /* A description of its own, so that the kernel checks its access mode. */
 static int open_node(struct node *node, int flags, int *kernel_fd)
 {

@@ -82,13 +82,23 @@ impl Flushes {
     }
 }
 
+impl Backing {
+    fn flush(&self) -> gfapi::Result<()> {
+        self.file.flush()?;
+        if self.replicated {
+            self.file.settle()?;
+        }
+        Ok(())
+    }
+}
+
 impl Job for Flushes {
     fn run(&self) -> bool {
         // All that waited may have been cancelled.
         let Some(backing) = self.cover() else {
             return false;
         };
-        let result = backing.file.flush();
+        let result = backing.flush();
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.end_covered(result);

@@ -26,12 +26,17 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
+        let replicated = volume.connection().is_replicated();
         let image = registry::insert(|id| Image {
             id,
             location,
             read_write: options.read_write,
             poll_loop,
-            phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
+            phase: RwLock::new(Phase::Open(Arc::new(Backing {
+                file,
+                volume,
+                replicated,
+            }))),
             requests: Slab::new(completions, id.serial()),
             queue: Mutex::new(Queue::new(is_sharded)),
             flushes: Flushes::new(),
@@ -126,6 +131,10 @@ fn on_volume<T>(
             location.connect_timeout,
             location.keep_connection,
         )?;
+        if volume.is_reused() && is_sharded_by_now(volume.connection()) {
+            volume.forget();
+            continue;
+        }
         match body(volume.connection()) {
             Ok(done) => return Ok((volume, done)),
             Err(errno) if volume.is_reused() && leads_nowhere(errno) => {
@@ -138,6 +147,11 @@ fn on_volume<T>(
             Err(errno) => return Err(cannot(verb, location, errno)),
         }
     }
+}
+
+/// A new connection to a sharded volume has no write-behind; this one was made before it was.
+fn is_sharded_by_now(connection: &Connection) -> bool {
+    connection.has_write_behind() && connection.is_sharded()
 }
 
 fn leads_nowhere(errno: Errno) -> bool {
