@@ -26,12 +26,12 @@ static bool is_missing(const BlkError *error)
 
 static int make(BlkError *error)
 {
-    BlkOption options[PARAMS_OPTIONS];
+    BlkOption *options;
     char size[32];
 
     snprintf(size, sizeof(size), "%" PRId64, params.create);
-    params_create_options(options, size);
-    return params.drv->create(params.uri, options, error);
+    options = params_options(size);
+    return options ? params.drv->create(params.uri, options, error) : -1;
 }
 
 /* An image that is there is never made anew: whoever starts a server again with the same words wants its data back. */
@@ -44,17 +44,16 @@ static int has_length(int64_t length, BlkError *error)
         return 0;
     snprintf(error->message, sizeof(error->message),
              "image %.800s exists and has %" PRId64 " bytes, not the %" PRId64 " of create=; leave create out to serve "
-             "it as it is", params.uri, length, wanted);
+             "it as it is", params.name, length, wanted);
     return -1;
 }
 
 static int look(BlkError *error)
 {
-    BlkOption options[PARAMS_OPTIONS];
+    BlkOption *options = params_options(NULL);
     BlkState bs;
 
-    params_open_options(options);
-    if (state_init(&bs, params.drv) < 0)
+    if (!options || state_init(&bs, params.drv) < 0)
         return -1;
     if (params.drv->open(&bs, options, 0, error) < 0)
         return params.create >= 0 && is_missing(error) ? make(error) : -1;
@@ -70,7 +69,7 @@ static void run_child(int out)
 
         _exit(write(out, error.message, length) == (ssize_t)length ? 1 : 2);
     }
-    /* Without closing anything: the end of the process does that, and faster. */
+    /* Without closing and freeing anything: the end of the process does that, and faster. */
     _exit(0);
 }
 
@@ -120,6 +119,6 @@ int check_image(void)
     if (text[0])
         nbdkit_error("%s", text);
     else
-        nbdkit_error("looking at image %s ended with wait status %#x", params.uri, status);
+        nbdkit_error("looking at image %s ended with wait status %#x", params.name, status);
     return -1;
 }

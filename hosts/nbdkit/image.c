@@ -86,15 +86,18 @@ static int start_poller(struct image *image)
 
 static int image_open(struct image *image)
 {
-    BlkOption options[PARAMS_OPTIONS];
+    BlkOption *options = params_options(NULL);
     BlkError error = {.struct_size = sizeof(error)};
     int result;
 
     image->drv = params.drv;
-    if (state_init(&image->bs, image->drv) < 0)
+    if (!options || state_init(&image->bs, image->drv) < 0) {
+        free(options);
         return -1;
-    params_open_options(options);
-    if (image->drv->open(&image->bs, options, image->readonly ? 0 : BLK_O_RDWR, &error) < 0) {
+    }
+    result = image->drv->open(&image->bs, options, image->readonly ? 0 : BLK_O_RDWR, &error);
+    free(options);
+    if (result < 0) {
         nbdkit_error("%s", error.message);
         goto no_image;
     }

@@ -1,63 +1,75 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the user said on the command line, as a URI and options for blkgluster. */
+/*
+ * What the user said on the command line. blkgluster reads its options itself, and has the sentences for what is wrong
+ * with them, so they are passed on as they came; here is only what is nbdkit's: create, readonly, and two short forms.
+ */
 #include "plugin.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct params params = {.create = -1};
 
-/* The parameters that are kept as text. */
-static char **place_of(const char *key)
-{
-    static const struct {
-        const char *key;
-        char **place;
-    } known[] = {
-        {"uri", &params.uri},
-        {"volume", &params.volume},
-        {"path", &params.path},
-        {"server", &params.server},
-        {"write-cache", &params.write_cache},
-        {"connect-timeout", &params.connect_timeout},
-        {"keep-connection", &params.keep_connection},
-    };
-    unsigned i;
+static BlkOption *options; /* without a NULL name at the end */
+static unsigned option_count;
+static unsigned server_count;
 
-    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (strcmp(key, known[i].key) == 0)
-            return known[i].place;
-    return NULL;
+static int add_option(const char *name, const char *value, size_t length)
+{
+    BlkOption *more = realloc(options, (option_count + 1) * sizeof(*options));
+    char *own_name = strdup(name), *own_value = strndup(value, length);
+
+    if (more)
+        options = more;
+    if (!more || !own_name || !own_value) {
+        free(own_name);
+        free(own_value);
+        nbdkit_error("no memory for the parameters");
+        return -1;
+    }
+    options[option_count].name = own_name;
+    options[option_count++].value = own_value;
+    return 0;
 }
 
-static int set_text(const char *key, char **place, const char *value)
+static int add_server(const char *key, const char *value, size_t length)
 {
-    if (*place) {
-        nbdkit_error("%s is given twice", key);
-        return -1;
-    }
-    *place = strdup(value);
-    if (!*place) {
-        nbdkit_error("strdup: %m");
-        return -1;
-    }
-    return 0;
+    char name[32];
+
+    snprintf(name, sizeof(name), "server.%u.%s", server_count, key);
+    return add_option(name, value, length);
+}
+
+/* HOST, HOST:PORT, [IPV6], [IPV6]:PORT, IPV6, or the path of a socket. */
+static int set_server(const char *value)
+{
+    const char *bracket = value[0] == '[' ? strchr(value, ']') : NULL;
+    const char *colon = strchr(bracket ? bracket : value, ':');
+    size_t length = strlen(value);
+    int result;
+
+    if (!bracket && colon && strchr(colon + 1, ':'))
+        colon = NULL; /* of an IPv6 address */
+    if (value[0] == '/')
+        result = add_server("path", value, length);
+    else if (bracket && bracket[1] != '\0' && colon != bracket + 1)
+        result = add_server("host", value, length); /* is refused with a sentence */
+    else if (bracket)
+        result = add_server("host", value + 1, bracket - value - 1);
+    else
+        result = add_server("host", value, colon ? (size_t)(colon - value) : length);
+    if (result == 0 && value[0] != '/' && colon)
+        result = add_server("port", colon + 1, strlen(colon + 1));
+    server_count++;
+    return result;
 }
 
 int params_set(const char *key, const char *value)
 {
-    char **place = place_of(key);
     int flag;
 
-    if (place)
-        return set_text(key, place, value);
     if (strcmp(key, "create") == 0) {
-        if (params.create >= 0) {
-            nbdkit_error("create is given twice");
-            return -1;
-        }
         params.create = nbdkit_parse_size(value);
         if (params.create < 0) {
             nbdkit_error("create takes the size of the image to be made, such as create=10G");
@@ -72,131 +84,72 @@ int params_set(const char *key, const char *value)
         params.readonly = flag;
         return 0;
     }
-    nbdkit_error("unknown parameter '%s'; known are uri, volume, path, server, create, readonly, write-cache, "
-                 "connect-timeout, keep-connection", key);
-    return -1;
+    if (strcmp(key, "server") == 0)
+        return set_server(value);
+    return add_option(strcmp(key, "uri") == 0 ? "filename" : key, value, strlen(value));
 }
 
-/* ---- the URI --------------------------------------------------------------------------------------------------- */
-
-/* Percent-encodes into `to`, which may be NULL to count only. The number of bytes, without a final NUL. */
-static size_t encode(char *to, const char *from, const char *plain)
+static const char *find(const char *name)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    const unsigned char *c;
-    size_t n = 0;
+    unsigned i;
 
-    for (c = (const unsigned char *)from; *c; c++) {
-        bool keep = isalnum(*c) || strchr("-._~", *c) || strchr(plain, *c);
-
-        if (to && keep) {
-            to[n] = *c;
-        } else if (to) {
-            to[n] = '%';
-            to[n + 1] = hex[*c >> 4];
-            to[n + 2] = hex[*c & 15];
-        }
-        n += keep ? 1 : 3;
-    }
-    return n;
-}
-
-static char *encoded(const char *text, const char *plain)
-{
-    size_t length = encode(NULL, text, plain);
-    char *result = malloc(length + 1);
-
-    if (result) {
-        encode(result, text, plain);
-        result[length] = '\0';
-    }
-    return result;
-}
-
-static int make_uri(void)
-{
-    bool is_socket = params.server && params.server[0] == '/';
-    char *server = encoded(params.server ? params.server : "", is_socket ? "/" : ":[]");
-    char *volume = encoded(params.volume, "");
-    char *path = encoded(params.path, "/");
-    int length = -1;
-
-    if (server && volume && path && is_socket)
-        length = asprintf(&params.uri, "gluster+unix:///%s/%s?socket=%s", volume, path, server);
-    else if (server && volume && path)
-        length = asprintf(&params.uri, "gluster://%s/%s/%s", server, volume, path);
-    free(server);
-    free(volume);
-    free(path);
-    if (length < 0) {
-        params.uri = NULL;
-        nbdkit_error("no memory for the URI");
-        return -1;
-    }
-    return 0;
+    for (i = 0; i < option_count; i++)
+        if (strcmp(options[i].name, name) == 0)
+            return options[i].value;
+    return NULL;
 }
 
 int params_complete(void)
 {
     const char *colon;
 
-    if (params.uri && (params.volume || params.path || params.server)) {
-        nbdkit_error("uri says all that volume, path and server would say; leave either it or them out");
+    params.uri = find("filename");
+    if (!params.uri && !(find("volume") && find("path"))) {
+        nbdkit_error("which image? Say uri=gluster://server/volume/path, or volume=, path= and server=");
         return -1;
     }
-    if (!params.uri) {
-        if (!params.volume || !params.path || !params.volume[0] || !params.path[0]) {
-            nbdkit_error("which image? Say uri=gluster://server/volume/path, or volume=, path= and server=");
-            return -1;
-        }
-        if (make_uri() < 0)
-            return -1;
-    }
-    colon = strchr(params.uri, ':');
+    if (params.uri)
+        params.name = nbdkit_strdup_intern(params.uri);
+    else
+        params.name = nbdkit_printf_intern("%s of volume %s", find("path"), find("volume"));
+    if (!params.name)
+        return -1;
+    if (!params.uri && server_count == 0 && !find("server.0.host") && !find("server.0.path") &&
+        set_server("localhost") < 0)
+        return -1;
+    colon = params.uri ? strchr(params.uri, ':') : NULL;
     params.drv = colon ? driver_for(params.uri, colon - params.uri) : NULL;
-    /* No such scheme: blkgluster has a sentence about it. */
+    /* The parts are for this one; and for a URI of no such scheme it has a sentence. */
     if (!params.drv)
         params.drv = driver_for("gluster", strlen("gluster"));
-    nbdkit_debug("gluster: serving %s", params.uri);
     return 0;
 }
 
 void params_free(void)
 {
-    free(params.uri);
-    free(params.volume);
-    free(params.path);
-    free(params.server);
-    free(params.write_cache);
-    free(params.connect_timeout);
-    free(params.keep_connection);
-    memset(&params, 0, sizeof(params));
+    while (option_count > 0) {
+        free((void *)options[--option_count].name);
+        free((void *)options[option_count].value);
+    }
+    free(options);
+    options = NULL;
 }
 
-/* ---- options --------------------------------------------------------------------------------------------------- */
-
-static void common_options(BlkOption options[PARAMS_OPTIONS], const char *name, const char *value)
+BlkOption *params_options(const char *size)
 {
-    const BlkOption all[] = {
-        {name, value},
-        {"write-cache", params.write_cache},
-        {"connect-timeout", params.connect_timeout},
-        {"keep-connection", params.keep_connection},
-    };
+    BlkOption *result = calloc(option_count + 2, sizeof(*result));
     unsigned i, n = 0;
 
-    memset(options, 0, PARAMS_OPTIONS * sizeof(options[0]));
-    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i].value)
-            options[n++] = all[i];
-}
-
-void params_open_options(BlkOption options[PARAMS_OPTIONS])
-{
-    common_options(options, "filename", params.uri);
-}
-
-void params_create_options(BlkOption options[PARAMS_OPTIONS], const char *size)
-{
-    common_options(options, "size", size);
+    if (!result) {
+        nbdkit_error("no memory for the parameters");
+        return NULL;
+    }
+    for (i = 0; i < option_count; i++)
+        if (!size || strcmp(options[i].name, "filename") != 0)
+            result[n++] = options[i];
+    if (size) {
+        result[n].name = "size";
+        result[n].value = size;
+    }
+    return result;
 }

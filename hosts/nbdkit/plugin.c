@@ -83,12 +83,14 @@ static void plugin_dump(void)
     "[uri=]<URI>             The image: gluster[+tcp|+unix]://[SERVER[:PORT]]/VOLUME/PATH[?socket=SOCKET].\n"        \
     "volume=<NAME>           Or in parts, without percent-encoding: its volume,\n"                                   \
     "path=<PATH>             its path in the volume,\n"                                                              \
-    "server=<SERVER>         HOST, HOST:PORT, or the path of glusterd's Unix socket (default localhost).\n"          \
+    "server=<SERVER>         HOST[:PORT], or the path of glusterd's Unix socket (default localhost). Given\n"        \
+    "                        several times, they are tried in that order.\n"                                         \
     "create=<SIZE>           Make the image if it is not there. One that is there keeps its data.\n"                 \
     "readonly=<BOOL>         Open it for reading only (default false; `nbdkit -r` does it, too).\n"                  \
     "write-cache=<on|off>    Whether Gluster may acknowledge writes from memory (default off).\n"                    \
     "connect-timeout=<SECONDS>  For a new connection, 1 to 3600 (default 30).\n"                                     \
-    "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30)."
+    "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30).\n"                    \
+    "...                     And every other option that blkgluster's open takes."
 
 static int plugin_config_complete(void)
 {
@@ -117,7 +119,7 @@ static int64_t plugin_get_size(void *handle)
     int64_t length = image->drv->getlength(&image->bs);
 
     if (length < 0) {
-        nbdkit_error("the length of %s: %s", params.uri, strerror(-length));
+        nbdkit_error("the length of %s: %s", params.name, strerror(-length));
         return -1;
     }
     return length;
@@ -156,7 +158,7 @@ static int plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferre
 static const char *plugin_export_description(void *handle)
 {
     (void)handle;
-    return params.uri;
+    return params.name;
 }
 
 /* ---- requests -------------------------------------------------------------------------------------------------- */
@@ -220,7 +222,7 @@ static int conclude(int ret, const char *what, uint32_t count, uint64_t offset)
 {
     if (ret == 0)
         return 0;
-    nbdkit_error("%s of %" PRIu32 " bytes at offset %" PRIu64 " of %s: %s", what, count, offset, params.uri,
+    nbdkit_error("%s of %" PRIu32 " bytes at offset %" PRIu64 " of %s: %s", what, count, offset, params.name,
                  strerror(-ret));
     nbdkit_set_error(nbd_errno(-ret));
     return -1;
@@ -262,7 +264,7 @@ static int plugin_flush(void *handle, uint32_t flags)
     begin(&request);
     ret = finish(&request, image->drv->aio_flush(&image->bs, on_done, &request));
     if (ret < 0) {
-        nbdkit_error("flush of %s: %s", params.uri, strerror(-ret));
+        nbdkit_error("flush of %s: %s", params.name, strerror(-ret));
         nbdkit_set_error(nbd_errno(-ret));
         return -1;
     }

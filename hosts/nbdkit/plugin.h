@@ -12,7 +12,7 @@
  *     <------------------------------------------- callback: result, wake up
  *   0, or nbdkit_error and an errno that NBD has
  *
- *   params.c   what the user said on the command line, as a URI and options for blkgluster
+ *   params.c   what the user said on the command line, as options for blkgluster
  *   check.c    before nbdkit goes into the background: is the image there, and shall it be made?
  *   image.c    the open image that all connections share, and its poller
  *   plugin.c   nbdkit's callbacks
@@ -32,29 +32,22 @@
 /* ---- params.c ------------------------------------------------------------------------------------------------ */
 
 struct params {
-    char *uri;          /* given, or made of the next three by params_complete */
-    char *volume;
-    char *path;
-    char *server;
-    char *write_cache;  /* these three as the user wrote them: blkgluster reads them */
-    char *connect_timeout;
-    char *keep_connection;
-    int64_t create;     /* bytes, -1: not asked for */
+    const char *uri;  /* NULL when the image is given in parts */
+    const char *name; /* of the image, for people */
+    int64_t create;   /* bytes, -1: not asked for */
     bool readonly;
     const BlkDriver *drv;
 };
 
 extern struct params params;
 
-#define PARAMS_OPTIONS 5
-
 int params_set(const char *key, const char *value);
-/* To be called when all are there; makes the URI and finds its driver. */
+/* To be called when all are there; finds the driver. */
 int params_complete(void);
 void params_free(void);
-/* The options of open, or of create without `filename`. They live as long as the parameters. */
-void params_open_options(BlkOption options[PARAMS_OPTIONS]);
-void params_create_options(BlkOption options[PARAMS_OPTIONS], const char *size);
+/* The options of open, or with a size those of create, which takes the URI apart from them. To be freed; the strings
+ * live as long as the parameters. NULL with an error. */
+BlkOption *params_options(const char *size);
 
 /* ---- drivers: plugin.c --------------------------------------------------------------------------------------- */
 

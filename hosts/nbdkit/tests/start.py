@@ -67,11 +67,17 @@ def bad_input():
         ("a size beyond all bounds", [uri("plain", none), "create=5P"], ["more than an image can have"]),
         ("create= of another size", [uri("plain", exists), "create=1M"],
          ["exists and has 2097152 bytes, not the 1048576 of create="]),
-        ("an unknown parameter", [uri("plain", exists), "cache=on"], ["unknown parameter 'cache'; known are uri,"]),
-        ("a parameter given twice", [uri("plain", exists), "uri=x"], ["uri is given twice"]),
-        ("URI and parts", [uri("plain", exists), "volume=plain"], ["uri says all that"]),
+        ("an unknown parameter", [uri("plain", exists), "cache=on"], ["unknown option 'cache'; known are"]),
+        ("a parameter given twice", [uri("plain", exists), "uri=x"], ["option 'filename' is given twice"]),
+        ("URI and parts", [uri("plain", exists), "volume=plain"], ["give the URI or the parts"]),
         ("a server that is no host", [f"server={SERVER}/nosuch", "volume=plain", "path=a.img"],
-         ["a server's name has letters"]),
+         ["server.0: host '127.77.0.1/nosuch'"]),
+        ("half a bracket", ["server=[::1", "volume=plain", "path=a.img"], ["server.0: host '[::1'"]),
+        ("a bad port in IPv6", ["server=[::1]:x", "volume=plain", "path=a.img"], ["port takes a number"]),
+        ("what follows a bracket", ["server=[::1]1", "volume=plain", "path=a.img"], ["server.0: host '[::1]1'"]),
+        ("a dead server, IPv6", ["server=[::1]:1", "volume=plain", "path=a.img"], ["no glusterd answers there"]),
+        ("the same, no brackets", ["server=::1", "volume=plain", "path=a.img"], ["no glusterd answers there"]),
+        ("no server: localhost", ["volume=plain", "path=a.img"], ["localhost"]),
         ("a part only", ["volume=plain"], ["which image?"]),
         ("nothing", [], ["which image?"]),
         ("a bad truth value", [uri("plain", exists), "readonly=maybe"], ["could not decipher boolean"]),
@@ -98,13 +104,15 @@ def names():
         return
     nbd_uri = f"nbd+unix:///?socket={work}/daemon.sock"
     equal(run("nbdinfo", "--size", nbd_uri).stdout.strip(), "1048064", "a size in whole sectors")
-    ok("nbd%20name%253f%23%C3%A4%3F.img" in run("nbdinfo", nbd_uri).stdout, "its description is the URI")
+    ok("nbd name%3f#ä?.img of volume plain" in run("nbdinfo", nbd_uri).stdout, "its description names it")
     with open(f"{work}/data", "wb") as file:
         file.write(data[:1048064])
     equal(run("nbdcopy", f"{work}/data", nbd_uri).returncode, 0, "written")
     ok(stop_daemon(pid), "SIGTERM ends it")
     for parts in (["volume=plain", f"path={path}", f"server={SOCKET}"],
                   ["volume=plain", f"path=/{path}", f"server={SERVER}:24007", "create=1048000"],
+                  ["volume=plain", f"path={path}", "server=127.77.0.99", f"server={SERVER}"],
+                  ["volume=plain", f"path={path}", "server.0.type=inet", f"server.0.host={SERVER}", "ping-timeout=20"],
                   [uri("plain", "nbd%20name%253f%23%C3%A4%3F.img"), "write-cache=on", "keep-connection=0",
                    "connect-timeout=20"],
                   [uri("plain", "nbd%20name%253f%23%C3%A4%3F.img").replace("gluster:", "gluster+tcp:")]):
@@ -153,7 +161,7 @@ def readme():
         done = run("bash", "-c", command.replace("nbdkit ", f"nbdkit -P {pidfile} ", 1))
         ok(done.returncode == 0, line, done.stdout)
         if "--run" not in command:
-            ok(wait_until(30, lambda: os.path.exists(pidfile)), "... is there")
+            ok(wait_until(30, lambda: os.path.exists(pidfile) and os.path.getsize(pidfile)), "... is there")
             with open(pidfile) as file:
                 ok(stop_daemon(int(file.read())), "... and ends")
     equal(sha(brick("plain", path)), sha(disk), "nbdcopy's copy is in the image")
