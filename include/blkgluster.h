@@ -460,7 +460,8 @@ typedef struct BlkDriver {
     int (*dispatch)(struct BlkState *bs);
     /**
      * Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen,
-     * say). 0, or -EBUSY while images are open.
+     * say), and none of its functions is called any more: waits for a report that runs on another
+     * thread. 0, or -EBUSY while images are open.
      */
     int (*release)(void);
     /**

@@ -370,7 +370,8 @@ pub struct BlkDriver {
     pub dispatch: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 
     /// Forgets the host, so that blkgluster_init may be called again (after dlclose and dlopen,
-    /// say). 0, or -EBUSY while images are open.
+    /// say), and none of its functions is called any more: waits for a report that runs on another
+    /// thread. 0, or -EBUSY while images are open.
     pub release: Option<unsafe extern "C" fn() -> c_int>,
 
     /// Says that more requests follow at once, so that they may wait for their neighbours and go
