@@ -26,15 +26,8 @@ fn body(kind: Kind, offset: i64, length: i64, iov: Vec<iovec>) -> Body {
         kind,
         offset,
         length,
-        through: false,
-        grows: false,
         iov,
-        parts: Vec::new(),
-        callback: None,
-        ticket: Ticket::Free,
-        members: Vec::new(),
-        shared: None,
-        shared_iov: Vec::new(),
+        ..Body::new(std::ptr::null())
     }
 }
 
@@ -108,7 +101,8 @@ unsafe extern "C" fn count(opaque: *mut c_void, ret: c_int) {
 #[test]
 fn a_handle_goes_stale_when_its_request_ends() {
     let calls = AtomicU32::new(0);
-    let slab = Slab::new(Completions::new().unwrap(), 3);
+    let completions = COMPLETIONS.open().unwrap();
+    let mut slab = Slab::new(completions.get(), 3);
     let ask = Ask {
         kind: Kind::Flush,
         offset: 0,
