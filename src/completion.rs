@@ -241,6 +241,11 @@ impl<T: Item> Deref for Lease<T> {
 impl<T: Item> Drop for Lease<T> {
     fn drop(&mut self) {
         self.completions.front.bell.shut();
-        self.pool.0.lock().push(self.completions);
+        let is_empty = self.is_empty();
+        debug_assert!(is_empty, "completions are given back with an item in them");
+        // The next image would take it for one of its own.
+        if is_empty {
+            self.pool.0.lock().push(self.completions);
+        }
     }
 }

@@ -32,6 +32,13 @@ pub unsafe trait Item: Copy + PartialEq {
 }
 
 /// The end of a queue that any thread adds to.
+///
+/// A pusher first makes its item the last one, then tells the way to it, either in the item before or
+/// in `first`. It may be interrupted in between: then neither its item nor the one before can be
+/// taken, nor those behind, though their pushers are through and have rung. They are not lost: the
+/// queue passes for empty, the host is let sleep, and that pusher rings after it has told the way,
+/// which leads to them all. The host does not spin meanwhile either, which would keep a pusher of
+/// lower priority from going on.
 pub(super) struct Pushed {
     last: AtomicPtr<Link>,
     /// Where the queue begins, when it was empty before.
@@ -68,25 +75,27 @@ impl Pushed {
         unsafe { link.as_ref() }
             .next
             .store(null_mut(), Ordering::Relaxed);
-        // Release: the next pusher sees the null. Acquire: see there, and `pop`'s null in `first`.
+        // Release: the null comes before the way that the next pusher stores in its place. Acquire:
+        // that is ours; and so does `pop`'s null in `first`.
         let before = self.last.swap(link.as_ptr(), Ordering::AcqRel);
         let way = match NonNull::new(before) {
             None => &self.first,
             // SAFETY: the last item stays in the queue until it leads to the next.
             Some(before) => unsafe { &(*before.as_ptr()).next },
         };
-        // Release: whoever takes the item sees what it became.
+        // Release: whoever takes the item sees what became of it.
         way.store(link.as_ptr(), Ordering::Release);
     }
 
-    /// The oldest item. None also for the moment in which a pusher has added an item and no way to it
-    /// yet.
+    /// The oldest item. None also while a pusher has yet to tell the way from it or to it.
     pub(super) fn pop(&self, taken: &mut Taken) -> Option<NonNull<Link>> {
         if taken.next.is_null() {
+            // Acquire, here and below: what the pusher did to the item.
             taken.next = self.first.load(Ordering::Acquire);
             if taken.next.is_null() {
                 return None;
             }
+            // Relaxed: no pusher stores there before the exchange below has made the queue empty.
             self.first.store(null_mut(), Ordering::Relaxed);
         }
         let link = NonNull::new(taken.next)?;
@@ -105,6 +114,7 @@ impl Pushed {
                 taken.next = null_mut();
                 return Some(link);
             }
+            // Somebody has come behind it.
             next = way.load(Ordering::Acquire);
             if next.is_null() {
                 return None;
@@ -117,6 +127,9 @@ impl Pushed {
     }
 
     /// Whether `pop` would find nothing.
+    ///
+    /// Relaxed for `last`: what it says is no older than the push of `next`, so that an item that is
+    /// alone is seen. If something has come behind it unseen, the host looks once more for nothing.
     pub(super) fn is_empty(&self, taken: &Taken) -> bool {
         let mut next = taken.next;
         if next.is_null() {

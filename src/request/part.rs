@@ -60,8 +60,8 @@ impl Completion for Part {
     }
 
     unsafe fn complete_after_panic(cookie: *mut c_void) {
-        // SAFETY: as for `complete`. What can panic there (a broken lock queue, say) comes before
-        // the decrement or inside the push, where the request is not yet visible to the host.
+        // SAFETY: as for `complete`. What could panic there comes before the request is ready: after
+        // it only the fd is written and threads are woken, which does not.
         unsafe { Self::complete(cookie, Err(Errno::new(libc::EIO, libc::EIO))) }
     }
 }
