@@ -208,6 +208,7 @@ pub struct Slot {
 struct Body {
     /// The call, when it is one, or the one that the request leads.
     call: Part,
+    /// What follows is on other cache lines, also for a processor that fetches two at a time.
     apart: [u64; 8],
     kind: Kind,
     through: bool,
@@ -432,8 +433,8 @@ impl SlotRef {
         self.slot().leads.load(Ordering::Acquire)
     }
 
-    /// Looks at the results of a request that this thread took from the ready list.
-    /// `file` is asked for when something has to be submitted again.
+    /// Looks at the results of a request that this thread took from the ready list. `file` is asked
+    /// for when something has to be submitted again.
     pub fn settle<F: Deref<Target = File>>(self, file: impl FnOnce() -> Option<F>) -> Next {
         let slot = self.slot();
         if self.leads() {
