@@ -489,19 +489,20 @@ impl File {
     /// perhaps before this returns. `Err`: it never will.
     ///
     /// # Safety `cookie` satisfies `C`'s contract until the completion, and so do the buffers of a
-    /// read. The elements of `Op`'s iovecs are valid for their lengths.
-    pub unsafe fn submit<C: Completion>(&self, op: Op<'_>, cookie: *mut c_void) -> Result<()> {
+    /// read. `Op`'s iovecs can be read until the call has been made, their elements are valid for their
+    /// lengths. Not by reference: their owner may use them again before this returns.
+    pub unsafe fn submit<C: Completion>(&self, op: Op, cookie: *mut c_void) -> Result<()> {
         use_process_identity();
         let fd = self.0.as_ptr();
         let done = Some(on_completion::<C> as unsafe extern "C" fn(_, _, _, _, _));
         clear_errno();
-        // SAFETY: the file is live; iovec arrays are copied by libgfapi, what they point to is the
-        // caller's promise.
+        // SAFETY: the file is live; iovec arrays are copied by libgfapi before it sends anything, what
+        // they point to is the caller's promise.
         let ret = unsafe {
             match op {
                 Op::Read { iov, offset } => sys::glfs_preadv_async(
                     fd,
-                    iov.as_ptr(),
+                    iov.cast(),
                     iov.len() as c_int,
                     offset,
                     0,
@@ -516,7 +517,7 @@ impl File {
                     let flags = if through { libc::O_DSYNC } else { 0 };
                     sys::glfs_pwritev_async(
                         fd,
-                        iov.as_ptr(),
+                        iov.cast(),
                         iov.len() as c_int,
                         offset,
                         flags,
@@ -535,13 +536,13 @@ impl File {
 }
 
 /// One call to libgfapi.
-pub enum Op<'a> {
+pub enum Op {
     /// Into the buffers, from the offset on.
-    Read { iov: &'a [iovec], offset: i64 },
+    Read { iov: *const [iovec], offset: i64 },
     /// From the buffers, to the offset on; `through` asks write-behind and the brick to hold
     /// nothing back.
     Write {
-        iov: &'a [iovec],
+        iov: *const [iovec],
         offset: i64,
         through: bool,
     },

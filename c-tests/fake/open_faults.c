@@ -122,7 +122,7 @@ static void no_poll_loop(void)
     is(t_watch_calls(), watched, "the host kept no handler");
 }
 
-static void no_pipe(void)
+static void no_fd(void)
 {
     struct rlimit before, now;
     struct img img, second;
@@ -133,7 +133,7 @@ static void no_pipe(void)
     now = before;
     last = dup(0);
     close(last);
-    now.rlim_cur = (rlim_t)last + 1; /* room for one end of a pipe */
+    now.rlim_cur = (rlim_t)last + 1; /* room for the file that the fake opens */
     setrlimit(RLIMIT_NOFILE, &now);
     is(img_open(&second, fake_uri("vol", "open"), BLK_O_RDWR, NULL), -EMFILE, "no fd is left for a second one");
     setrlimit(RLIMIT_NOFILE, &before);
@@ -174,7 +174,7 @@ int main(void)
     servers_that_answer_no();
     no_way_there();
     no_poll_loop();
-    no_pipe();
+    no_fd();
     a_failure_with_bs_null_error();
     is(img_open(&img, fake_uri("vol", "open"), BLK_O_RDWR, NULL), 0, "after all that, an open succeeds");
     img_close(&img);

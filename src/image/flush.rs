@@ -35,7 +35,6 @@ impl Flushes {
 
     /// Submits a flush. It ends in its callback in any case.
     pub(super) fn submit(self: &Arc<Self>, request: SlotRef, backing: &Arc<Backing>) {
-        request.hand_over();
         let to_start = {
             let mut line = self.0.lock();
             line.waiting.push_back(request);

@@ -27,24 +27,34 @@ impl Image {
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
         let replicas = Replicas::of(volume.connection());
-        let image = registry::insert(|id| Image {
-            id,
-            location,
-            read_write: options.read_write,
-            poll_loop,
-            phase: RwLock::new(Phase::Open(Arc::new(Backing {
-                file,
-                volume,
-                replicas,
-            }))),
-            requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new(is_sharded)),
-            flushes: Flushes::new(),
-            outstanding: AtomicUsize::new(0),
-            length: Length::new(&stat),
-            proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
-            write_behind,
-            failing: AtomicBool::new(false),
+        let backing = Arc::new(Backing {
+            file,
+            volume,
+            replicas,
+        });
+        let image = registry::insert(|id| {
+            let image = Arc::new(Image {
+                id,
+                location,
+                read_write: options.read_write,
+                poll_loop,
+                desk: Mutex::new(Desk {
+                    slab: Slab::new(completions.get(), id.serial()),
+                    queue: Queue::new(is_sharded),
+                }),
+                flushes: Flushes::new(),
+                completions,
+                outstanding: AtomicUsize::new(0),
+                length: Length::new(&stat),
+                proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
+                write_behind,
+                failing: AtomicBool::new(false),
+            });
+            Opened {
+                image,
+                backing,
+                draining: false,
+            }
         })?;
         if let Err(errno) = image.poll_loop.watch(fd, image.id) {
             let why = Error::new(
@@ -61,10 +71,7 @@ impl Image {
         Ok(image.id)
     }
 
-    fn set_up(
-        file: &File,
-        location: &ImageLocation,
-    ) -> Result<(gfapi::Stat, Completions<SlotRef>)> {
+    fn set_up(file: &File, location: &ImageLocation) -> Result<(gfapi::Stat, Lease<SlotRef>)> {
         let stat = file
             .stat_settled()
             .map_err(|errno| cannot("look at", location, errno))?;
@@ -75,14 +82,14 @@ impl Image {
                 Errno::new(libc::EISDIR, libc::EIO),
             ));
         }
-        let completions = Completions::new().map_err(|why| {
+        let completions = COMPLETIONS.open().map_err(|why| {
             let errno = Errno::new(why.raw_os_error().unwrap_or(0), libc::EMFILE);
             Error::new(
                 Stage::Open,
                 errno.get(),
                 format!(
-                    "cannot make a pipe for image {location}: {errno}; an image takes two file \
-                     descriptors"
+                    "cannot make an eventfd for image {location}: {errno}; an image takes one \
+                     file descriptor"
                 ),
             )
         })?;
