@@ -6,11 +6,13 @@
 
 mod flush;
 mod length;
+mod lock;
 mod open;
 mod registry;
 
 use flush::Flushes;
 use length::Length;
+use lock::ImageLock;
 pub use registry::{ImageId, cancel, cancel_async, count, get};
 
 use crate::completion::Completions;
@@ -50,6 +52,7 @@ pub struct Image {
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
     length: Length,
+    lock: ImageLock,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// Write-behind may hold acknowledged writes back.
@@ -117,6 +120,10 @@ impl Image {
         let mut growth = None;
         let changes = matches!(ask.kind, Kind::Write | Kind::Discard);
         let change = changes.then(|| self.length.change());
+        if changes && self.lock.is_given_up() {
+            self.length.changed();
+            return Err(self.without_lock());
+        }
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
             Kind::Write => {
@@ -512,10 +519,12 @@ impl Image {
         // Nobody else has it now: what is drained holds it no more.
         if let Phase::Open(backing) | Phase::Draining(backing) = phase
             && let Some(backing) = Arc::into_inner(backing)
-            && let Err(errno) = backing.file.close()
         {
-            // Data that was not flushed may be lost, and nobody else would say so.
-            report::report(Level::Error, &self.failed("closing it", errno).text);
+            self.lock.end(&backing.file);
+            if let Err(errno) = backing.file.close() {
+                // Data that was not flushed may be lost, and nobody else would say so.
+                report::report(Level::Error, &self.failed("closing it", errno).text);
+            }
         }
         self.requests.completions().wait_for_visitors();
         registry::remove(self.id);
@@ -531,6 +540,10 @@ impl Image {
 
     fn failed(&self, what: &str, errno: Errno) -> Error {
         let advice = match errno.get() {
+            libc::EBADFD if self.lock.is_used() => {
+                "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
+                 that another one may have written it: close the image and open it again"
+            }
             libc::ENOTCONN | libc::EBADFD => {
                 "; its bricks are out of reach, see `gluster volume status`"
             }

@@ -16,6 +16,7 @@ pub struct ImageLocation {
     uri: ImageUri,
     /// Whether write-behind may acknowledge writes from memory.
     write_cache: bool,
+    locking: Locking,
     /// Where libgfapi's messages go, if anywhere.
     log: Option<LogSpec>,
     /// How long an opener waits for a new connection.
@@ -40,6 +41,11 @@ impl ImageLocation {
         self.write_cache
     }
 
+    /// Whether it is locked.
+    pub fn locking(&self) -> Locking {
+        self.locking
+    }
+
     /// All that shapes the connection.
     pub(crate) fn connect_spec(&self) -> ConnectSpec {
         let servers = std::iter::once(&self.uri.server).chain(&self.uri.more_servers);
@@ -47,6 +53,7 @@ impl ImageLocation {
             volume: self.uri.volume.clone(),
             servers: servers.map(server_spec).collect(),
             write_cache: self.write_cache,
+            locks: self.locking != Locking::Off,
             log: self.log.clone(),
         }
     }
@@ -74,6 +81,17 @@ impl fmt::Display for ImageLocation {
     }
 }
 
+/// Whether an image is locked against other users of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// No.
+    Off,
+    /// If its volume has locks.
+    Auto,
+    /// Yes, or it is not opened.
+    On,
+}
+
 /// What `open` was asked for.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -83,6 +101,8 @@ pub struct OpenOptions {
     pub read_write: bool,
     /// O_DIRECT on the bricks.
     pub no_cache: bool,
+    /// With locking: others may write it meanwhile.
+    pub share_rw: bool,
 }
 
 /// What `create` was asked for.
@@ -121,9 +141,11 @@ impl OpenOptions {
         read_write: bool,
         no_cache: bool,
     ) -> Result<OpenOptions> {
-        let raw = Raw::read(pairs, &["filename"])?;
+        let raw = Raw::read(pairs, &["filename", "share-rw"])?;
+        let location = raw.locate(protocol, raw.filename, no_cache)?;
         Ok(OpenOptions {
-            location: raw.locate(protocol, raw.filename, no_cache)?,
+            share_rw: raw.share_rw(location.locking)?,
+            location,
             read_write,
             no_cache,
         })
@@ -150,12 +172,13 @@ impl CreateOptions {
 }
 
 /// What both take, besides `server.N.*`.
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 8] = [
     "volume",
     "path",
     "write-cache",
     "connect-timeout",
     "keep-connection",
+    "locking",
     "debug",
     "logfile",
 ];
@@ -171,6 +194,8 @@ struct Raw<'a> {
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
     keep_connection: Option<&'a str>,
+    locking: Option<&'a str>,
+    share_rw: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -194,6 +219,8 @@ impl<'a> Raw<'a> {
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
             "keep-connection" => &mut self.keep_connection,
+            "locking" => &mut self.locking,
+            "share-rw" => &mut self.share_rw,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, own)),
@@ -237,10 +264,36 @@ impl<'a> Raw<'a> {
         Ok(ImageLocation {
             uri,
             write_cache,
+            locking: self.locking()?,
             log: self.log()?,
             connect_timeout,
             keep_connection,
         })
+    }
+
+    fn locking(&self) -> Result<Locking> {
+        match self.locking {
+            // Who opens an image twice has to know of it, and of what a brick's restart does.
+            None | Some("off") => Ok(Locking::Off),
+            Some("auto") => Ok(Locking::Auto),
+            Some("on") => Ok(Locking::On),
+            Some(other) => Err(Error::invalid(format!(
+                "locking takes on, auto or off, not '{other}'"
+            ))),
+        }
+    }
+
+    fn share_rw(&self, locking: Locking) -> Result<bool> {
+        match self.share_rw {
+            None | Some("off") => Ok(false),
+            Some("on") if locking == Locking::Off => Err(Error::invalid(
+                "share-rw=on says how an image is locked; it needs locking=on or locking=auto",
+            )),
+            Some("on") => Ok(true),
+            Some(other) => Err(Error::invalid(format!(
+                "share-rw takes on or off, not '{other}'"
+            ))),
+        }
     }
 
     /// As QEMU's driver takes them: one alone has the other's usual value beside it.
