@@ -355,6 +355,13 @@ static void restart(const char *volume)
         t_die("cannot restart a brick of %s", volume);
 }
 
+static bool reads(void *arg)
+{
+    char data[512];
+
+    return pread_sync(arg, data, sizeof(data), 0) == 0;
+}
+
 /* Its only brick forgets the lock: who had it must not write on. */
 static void fenced(const char *uri)
 {
@@ -372,6 +379,7 @@ static void fenced(const char *uri)
     restart("plain");
     is(tell("open %s rw on", uri), 0, "plain: the brick was restarted and gives the lock to the next");
     is(tell("put 10 0"), 0, "plain: ... who writes");
+    ok(run_until(reads, &unlocked, 20), "plain: this process's connection is back: an image without a lock works");
     t_forget_reports();
     is(put(&img, 11, 0), -EBADFD, "plain: the first writes no more");
     ok(t_reported("close the image and open it again"), "plain: ... %s", last_report());
@@ -410,6 +418,50 @@ static void one_of_three(const char *volume, const char *uri)
         t_die("%s does not heal", volume);
 }
 
+/* Whether the connection of locked images uses this translator, as GlusterFS's own directory of its graph tells. */
+static bool has_quick_read(const char *volume)
+{
+    struct img img;
+    bool has = open_how(&img, cluster_uri(volume, ".meta/graphs/active/%s-quick-read/type", volume), "ro,share", "on") == 0;
+
+    img_close(&img);
+    return has;
+}
+
+static bool has_none(void *arg)
+{
+    return !has_quick_read(arg);
+}
+
+static bool has_one(void *arg)
+{
+    return has_quick_read(arg);
+}
+
+/* libgfapi moves an open file, and its locks, to a new connection. */
+static void other_options(const char *volume, const char *uri)
+{
+    struct img img;
+
+    is(open_how(&img, uri, "rw", "on"), 0, "%s: a writer", volume);
+    is(put(&img, 16, 0), 0, "%s: it writes", volume);
+    is(cluster("gluster volume set %s performance.quick-read off", volume), 0, "%s: the volume's options change", volume);
+    ok(run_until(has_none, (void *)volume, 20), "%s: ... which the connection notices", volume);
+    is(put(&img, 17, 0), 0, "%s: ... it writes on", volume);
+    is(told_to_try(uri, "rw", "on"), -EBUSY, "%s: ... and the next is refused", volume);
+    is(img.drv->lock_release(&img.bs, &img.error), 0, "%s: ... until the lock is given up: %s", volume, img.error.message);
+    is(tell("open %s rw on", uri), 0, "%s: ... which works", volume);
+    is(tell("has 17 0"), 1, "%s: ... and all is there", volume);
+    is(cluster("gluster volume set %s performance.quick-read on", volume), 0, "%s: the options change back", volume);
+    ok(run_until(has_one, (void *)volume, 20), "%s: ... which the connection notices", volume);
+    is(tell("put 18 0"), 0, "%s: ... the other one writes on", volume);
+    is(img.drv->lock_acquire(&img.bs, &img.error), -EBUSY, "%s: ... as the only one", volume);
+    tell("close");
+    is(img.drv->lock_acquire(&img.bs, &img.error), 0, "%s: ... until it closes the image", volume);
+    ok(has_pattern(&img, BYTES, 0, 18), "%s: ... and all is there", volume);
+    img_close(&img);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "other"))
@@ -429,6 +481,10 @@ int main(int argc, char **argv)
         without(*volume, uri);
         killed(*volume, uri);
         hand_over(*volume, uri);
+        if (getenv("EXP")) {
+            other_options(*volume, uri);
+            continue;
+        }
         if (!strcmp(*volume, "plain"))
             fenced(uri);
         else if (!strcmp(*volume, "rep3"))

@@ -26,12 +26,11 @@ const FORBIDS_WRITES: i64 = 201;
 
 /// Between the tries to take a lock. A holder that was killed is gone in milliseconds, and others that
 /// only try a byte have it no longer.
-const PAUSES: [Duration; 5] = [
+const PAUSES: [Duration; 4] = [
     Duration::from_millis(10),
     Duration::from_millis(20),
     Duration::from_millis(40),
     Duration::from_millis(80),
-    Duration::from_millis(160),
 ];
 
 /// What an opener asks for.
