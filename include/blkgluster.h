@@ -500,8 +500,8 @@ typedef struct BlkDriver {
     int (*lock_release)(struct BlkState *bs, struct BlkError *error);
     /**
      * Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
-     * others wrote. Blocks for some round trips to the bricks, and for a third of a second when the
-     * lock is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
+     * others wrote. Blocks for some round trips to the bricks, and for a fraction of a second when
+     * the lock is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
      * inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
      */
     int (*lock_acquire)(struct BlkState *bs, struct BlkError *error);

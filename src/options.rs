@@ -445,6 +445,29 @@ mod tests {
     }
 
     #[test]
+    fn locking_is_off_unless_asked_for() {
+        let filename = ("filename", "gluster://h/v/i");
+        let asked = |pairs: &[Pair<'_>]| {
+            let open = open(&[&[filename], pairs].concat())?;
+            Ok::<_, Error>((open.location.locking(), open.share_rw))
+        };
+        assert_eq!(asked(&[]).unwrap(), (Locking::Off, false));
+        assert_eq!(asked(&[("locking", "on")]).unwrap(), (Locking::On, false));
+        assert_eq!(
+            asked(&[("share-rw", "on"), ("locking", "auto")]).unwrap(),
+            (Locking::Auto, true)
+        );
+        assert!(asked(&[("share-rw", "on")]).is_err());
+        assert!(asked(&[("share-rw", "on"), ("locking", "off")]).is_err());
+        let create = |pairs: &[Pair<'_>]| CreateOptions::parse("gluster", Some(filename.1), pairs);
+        assert_eq!(
+            create(&[("locking", "on")]).unwrap().location.locking(),
+            Locking::On
+        );
+        assert!(create(&[("locking", "on"), ("share-rw", "on")]).is_err());
+    }
+
+    #[test]
     fn wrong_options_are_named() {
         let filename = ("filename", "gluster://h/v/i");
         for (pairs, word) in [
@@ -453,6 +476,7 @@ mod tests {
             (vec![filename, ("colour", "red")], "colour"),
             (vec![filename, filename], "twice"),
             (vec![filename, ("write-cache", "maybe")], "maybe"),
+            (vec![filename, ("locking", "maybe")], "maybe"),
             (vec![filename, ("connect-timeout", "0")], "connect-timeout"),
             (vec![filename, ("connect-timeout", "3601")], "3600"),
             (vec![filename, ("connect-timeout", "-5")], "-5"),
@@ -486,6 +510,12 @@ mod tests {
         assert_ne!(
             spec("gluster://h/v/a", "on"),
             spec("gluster://h/v/a", "off")
+        );
+        // strict-locks is the connection's.
+        let locked = [("filename", "gluster://h/v/a"), ("locking", "auto")];
+        assert_ne!(
+            spec("gluster://h/v/a", "off"),
+            open(&locked).unwrap().location.connect_spec()
         );
     }
 
