@@ -52,7 +52,7 @@ pub struct Image {
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
     length: Length,
-    lock: ImageLock,
+    lock: Arc<ImageLock>,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// Write-behind may hold acknowledged writes back.
@@ -71,6 +71,7 @@ enum Phase {
 /// that flushes, while it does.
 struct Backing {
     file: File,
+    lock: Arc<ImageLock>,
     volume: Connected,
 }
 
@@ -543,6 +544,10 @@ impl Image {
             libc::EBADFD if self.lock.is_used() => {
                 "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
                  that another one may have written it: close the image and open it again"
+            }
+            libc::EBUSY if self.lock.is_used() => {
+                "; a brick has forgotten its lock and given it to another one, which may have written \
+                 the image: close it, and look at what it holds before using it again"
             }
             libc::ENOTCONN | libc::EBADFD => {
                 "; its bricks are out of reach, see `gluster volume status`"

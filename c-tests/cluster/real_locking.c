@@ -349,6 +349,33 @@ static void hand_over(const char *volume, const char *uri)
 
 /* ---- bricks and graphs ------------------------------------------------------------------------------------------------ */
 
+/* Whether the connection of locked images uses this translator, as GlusterFS's own directory of its graph tells. */
+static bool has_quick_read(const char *volume)
+{
+    struct img img;
+    bool has = open_how(&img, cluster_uri(volume, ".meta/graphs/active/%s-quick-read/type", volume), "ro,share", "on") == 0;
+
+    img_close(&img);
+    return has;
+}
+
+static bool has_none(void *arg)
+{
+    return !has_quick_read(arg);
+}
+
+static bool has_one(void *arg)
+{
+    return has_quick_read(arg);
+}
+
+static void set_quick_read(const char *volume, bool on)
+{
+    if (cluster("gluster volume set %s performance.quick-read %s", volume, on ? "on" : "off") ||
+        !run_until(on ? has_one : has_none, (void *)volume, 20))
+        t_die("%s: its options do not change", volume);
+}
+
 static void restart(const char *volume)
 {
     if (cluster("kill-brick %s 1", volume) || cluster("restart-brick %s 1", volume))
@@ -362,13 +389,26 @@ static bool reads(void *arg)
     return pread_sync(arg, data, sizeof(data), 0) == 0;
 }
 
-/* Its only brick forgets the lock: who had it must not write on. */
+/* Its only brick forgets the lock: who had it must not write on. Two images were there before the options changed: GlusterFS
+ * knows of the lock of the one that was flushed since, and nobody of the other one's before it is flushed. */
 static void fenced(const char *uri)
 {
-    const char *beside = cluster_uri("plain", "locking-beside");
-    struct img img, unlocked;
+    char beside[1024], before[2][1024];
+    struct img img, unlocked, early[2];
     char data[512] = "";
+    unsigned i;
 
+    for (i = 0; i < 2; i++) {
+        snprintf(before[i], sizeof(before[i]), "%s", cluster_uri("plain", "locking-%u", i));
+        make_image(before[i], "1M");
+        is(open_how(&early[i], before[i], "rw", "on"), 0, "plain: an early writer");
+    }
+    run_for(0.6);
+    set_quick_read("plain", false);
+    for (i = 0; i < 2; i++)
+        is(put(&early[i], 20, 0), 0, "plain: it writes when the volume's options have changed");
+    is(flush_sync(&early[0]), 0, "plain: ... and flushes");
+    snprintf(beside, sizeof(beside), "%s", cluster_uri("plain", "locking-beside"));
     make_image(beside, "16M");
     is(open_how(&img, uri, "rw", "on"), 0, "plain: a writer");
     /* On the same connection, without a lock. */
@@ -396,6 +436,19 @@ static void fenced(const char *uri)
     img_close(&img);
     img_close(&unlocked);
     empty_image(beside);
+    is(put(&early[0], 21, 0), -EBADFD, "plain: the early writer that has flushed writes no more");
+    is(tell("open %s rw on", before[1]), 0, "plain: the next takes the image of the other one");
+    is(flush_sync(&early[1]), -EBUSY, "plain: ... which then does not flush as if all were well");
+    ok(t_reported("has forgotten its lock"), "plain: ... %s", last_report());
+    is(put(&early[1], 21, 0), -EPERM, "plain: ... and writes no more");
+    is(early[1].drv->lock_acquire(&early[1].bs, &early[1].error), -EBUSY, "plain: ... as long as the next one has it");
+    tell("close");
+    is(early[1].drv->lock_acquire(&early[1].bs, &early[1].error), 0, "plain: ... and not longer");
+    for (i = 0; i < 2; i++) {
+        img_close(&early[i]);
+        empty_image(before[i]);
+    }
+    set_quick_read("plain", true);
 }
 
 /* The other bricks still know of the lock, and the image goes on with them. */
@@ -418,26 +471,6 @@ static void one_of_three(const char *volume, const char *uri)
         t_die("%s does not heal", volume);
 }
 
-/* Whether the connection of locked images uses this translator, as GlusterFS's own directory of its graph tells. */
-static bool has_quick_read(const char *volume)
-{
-    struct img img;
-    bool has = open_how(&img, cluster_uri(volume, ".meta/graphs/active/%s-quick-read/type", volume), "ro,share", "on") == 0;
-
-    img_close(&img);
-    return has;
-}
-
-static bool has_none(void *arg)
-{
-    return !has_quick_read(arg);
-}
-
-static bool has_one(void *arg)
-{
-    return has_quick_read(arg);
-}
-
 /* libgfapi moves an open file, and its locks, to a new connection. */
 static void other_options(const char *volume, const char *uri)
 {
@@ -445,16 +478,14 @@ static void other_options(const char *volume, const char *uri)
 
     is(open_how(&img, uri, "rw", "on"), 0, "%s: a writer", volume);
     is(put(&img, 16, 0), 0, "%s: it writes", volume);
-    is(cluster("gluster volume set %s performance.quick-read off", volume), 0, "%s: the volume's options change", volume);
-    ok(run_until(has_none, (void *)volume, 20), "%s: ... which the connection notices", volume);
-    is(put(&img, 17, 0), 0, "%s: ... it writes on", volume);
+    set_quick_read(volume, false);
+    is(put(&img, 17, 0), 0, "%s: ... and writes on when the volume's options have changed", volume);
     is(told_to_try(uri, "rw", "on"), -EBUSY, "%s: ... and the next is refused", volume);
     is(img.drv->lock_release(&img.bs, &img.error), 0, "%s: ... until the lock is given up: %s", volume, img.error.message);
     is(tell("open %s rw on", uri), 0, "%s: ... which works", volume);
     is(tell("has 17 0"), 1, "%s: ... and all is there", volume);
-    is(cluster("gluster volume set %s performance.quick-read on", volume), 0, "%s: the options change back", volume);
-    ok(run_until(has_one, (void *)volume, 20), "%s: ... which the connection notices", volume);
-    is(tell("put 18 0"), 0, "%s: ... the other one writes on", volume);
+    set_quick_read(volume, true);
+    is(tell("put 18 0"), 0, "%s: ... and writes on when the options have changed back", volume);
     is(img.drv->lock_acquire(&img.bs, &img.error), -EBUSY, "%s: ... as the only one", volume);
     tell("close");
     is(img.drv->lock_acquire(&img.bs, &img.error), 0, "%s: ... until it closes the image", volume);

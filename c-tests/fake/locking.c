@@ -266,6 +266,41 @@ static void write_cache(void)
     is(second_writer("vol"), 0, "... until it is closed");
 }
 
+/* ---- lost ------------------------------------------------------------------------------------------------------------ */
+
+static void lost(void)
+{
+    uint64_t before;
+    int rule;
+
+    take("vol");
+    before = fake_calls(FAKE_POSIX_LOCK);
+    is(flush_sync(&img), 0, "a flush");
+    is(fake_calls(FAKE_POSIX_LOCK), before, "... believes in a lock that was there a moment ago");
+    run_for(0.6);
+    fake_once(FAKE_POSIX_LOCK, FAKE_FAIL, ENOTCONN, 0);
+    is(flush_sync(&img), 0, "a flush that has succeeded, and no answer about the lock");
+    is(fake_calls(FAKE_POSIX_LOCK), before + 1, "... which was asked for, later on");
+    fake_once(FAKE_POSIX_LOCK, FAKE_FAIL, EAGAIN, 0);
+    is(flush_sync(&img), 0, "another one that only tries the lock");
+    is(fake_calls(FAKE_POSIX_LOCK), before + 3, "... is given time to let go of it");
+    is(flush_sync(&img), 0, "a flush");
+    is(fake_calls(FAKE_POSIX_LOCK), before + 3, "... believes again");
+    is(pwrite_sync(&img, data, BYTES, 0), 0, "... it is written on");
+    run_for(0.6);
+    rule = fake_always(FAKE_POSIX_LOCK, FAKE_FAIL, EAGAIN, 0);
+    t_forget_reports();
+    is(flush_sync(&img), -EBUSY, "another one that has it");
+    ok(t_reported("has forgotten its lock"), "... %s", last_report());
+    is(pwrite_sync(&img, data, BYTES, 0), -EPERM, "... it is not written on");
+    is(flush_sync(&img), 0, "... nor asked for any more");
+    is(take_again(), -EBUSY, "... nor to be had");
+    fake_calm(rule);
+    is(take_again(), 0, "... until it is");
+    is(pwrite_sync(&img, data, BYTES, 0), 0, "... and it is written on");
+    img_close(&img);
+}
+
 /* ---- at the wrong time ---------------------------------------------------------------------------------------------- */
 
 static int from_inside[2];
@@ -386,7 +421,6 @@ int main(void)
     fake_begin("who has no lock does not write; a lock that cannot be had, kept or given up is an error that says so");
     fake_open(&img, "locking", 65536);
     img_close(&img);
-    t_keep_connection = "1";
     options();
     fits();
     each_step_fails();
@@ -396,6 +430,7 @@ int main(void)
     in_flight();
     fails_to_give_up();
     write_cache();
+    lost();
     wrong_time();
     under_load();
     return fake_end();

@@ -49,25 +49,26 @@ impl File {
             Hold::Shared => libc::F_RDLCK,
             Hold::Alone => libc::F_WRLCK,
         };
-        match self.set_lock(offset, kind) {
+        match self.set_lock(offset, 1, kind) {
             Ok(()) => Ok(true),
             Err(errno) if matches!(errno.get(), libc::EAGAIN | libc::EACCES) => Ok(false),
             Err(errno) => Err(errno),
         }
     }
 
-    /// Lets go of the byte at `offset`.
-    pub fn unlock(&self, offset: i64) -> Result<()> {
-        self.set_lock(offset, libc::F_UNLCK)
+    /// Lets go of so many bytes from `offset` on. While the file has another lock, GlusterFS 10.3's client
+    /// takes the brick's answer for a lock on these bytes, which ends only with a call that leaves none.
+    pub fn unlock(&self, offset: i64, length: i64) -> Result<()> {
+        self.set_lock(offset, length, libc::F_UNLCK)
     }
 
-    fn set_lock(&self, offset: i64, kind: c_int) -> std::result::Result<(), Errno> {
+    fn set_lock(&self, offset: i64, length: i64, kind: c_int) -> std::result::Result<(), Errno> {
         use_process_identity();
         let mut range = libc::flock {
             l_type: kind as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
             l_start: offset,
-            l_len: 1,
+            l_len: length,
             l_pid: 0,
         };
         clear_errno();

@@ -88,7 +88,8 @@ impl Job for Flushes {
         let Some(backing) = self.cover() else {
             return false;
         };
-        let result = backing.file.flush();
+        let flushed = backing.file.flush();
+        let result = flushed.and_then(|()| backing.lock.confirm(&backing.file));
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.end_covered(result);

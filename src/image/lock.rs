@@ -17,7 +17,7 @@ use super::*;
 use crate::gfapi::Hold;
 use crate::options::Locking;
 use parking_lot::MutexGuard;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// QEMU locks 100 and up for what it does, 200 and up for what it does not let others do; 1 is to
 /// write.
@@ -32,6 +32,9 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(40),
     Duration::from_millis(80),
 ];
+
+/// So long a lock is believed to be there.
+const CONFIRMED: Duration = Duration::from_millis(500);
 
 /// What an opener asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,25 +76,28 @@ impl Mode {
             return free;
         }
         if self != Mode::Writer {
-            file.unlock(other)?;
+            file.unlock(other, 1)?;
         }
         Ok(true)
     }
 
-    /// Lets go of both, whether they are held or not.
+    /// Lets go of all, in one call, or the client would believe in a lock and have the file fenced by
+    /// it.
     fn give(file: &File) -> gfapi::Result<()> {
-        let first = file.unlock(WRITES);
-        file.unlock(FORBIDS_WRITES).and(first)
+        file.unlock(WRITES, FORBIDS_WRITES - WRITES + 1)
     }
 
     fn take_patiently(self, file: &File) -> gfapi::Result<bool> {
-        for pause in PAUSES {
-            if self.take(file)? {
-                return Ok(true);
-            }
-            std::thread::sleep(pause);
+        patiently(|| self.take(file))
+    }
+
+    /// Takes what it has already once more, as far as it keeps others from writing.
+    fn confirm(self, file: &File) -> gfapi::Result<bool> {
+        match self {
+            Mode::Writer => file.try_lock(WRITES, Hold::Alone),
+            Mode::AmongWriters => file.try_lock(WRITES, Hold::Shared),
+            Mode::Reader => file.try_lock(FORBIDS_WRITES, Hold::Shared),
         }
-        self.take(file)
     }
 
     fn refusal(self) -> &'static str {
@@ -112,12 +118,23 @@ impl Mode {
     }
 }
 
+fn patiently(take: impl Fn() -> gfapi::Result<bool>) -> gfapi::Result<bool> {
+    for pause in PAUSES {
+        if take()? {
+            return Ok(true);
+        }
+        std::thread::sleep(pause);
+    }
+    take()
+}
+
 /// The lock of one image.
 pub(super) struct ImageLock {
     /// `None`: it needs none, or gets none.
     mode: Option<Mode>,
     /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
     held: Mutex<bool>,
+    confirmed: Mutex<Instant>,
     /// It has no lock, or is about to give it up: no write may begin. Set while none does.
     given_up: AtomicBool,
 }
@@ -150,6 +167,7 @@ impl ImageLock {
         Ok(ImageLock {
             mode,
             held: Mutex::new(mode.is_some()),
+            confirmed: Mutex::new(Instant::now()),
             given_up: AtomicBool::new(false),
         })
     }
@@ -168,6 +186,32 @@ impl ImageLock {
     pub(super) fn keep(&self) -> Option<MutexGuard<'_, bool>> {
         let held = self.held.lock();
         (!self.is_given_up()).then_some(held)
+    }
+
+    /// Makes sure of it, now and then; EBUSY when it is another's. Blocks.
+    ///
+    /// When a volume's options change, GlusterFS 10.3 moves files and their locks to other connections,
+    /// which do not know of the locks: a brick that is restarted after that would serve the file on. To
+    /// take the lock once more tells them, and finds out what happened in between.
+    pub(super) fn confirm(&self, file: &File) -> gfapi::Result<()> {
+        let Some(mode) = self.mode else {
+            return Ok(());
+        };
+        let mut held = self.held.lock();
+        if !*held || self.confirmed.lock().elapsed() < CONFIRMED {
+            return Ok(());
+        }
+        match patiently(|| mode.confirm(file)) {
+            Ok(false) => {
+                *held = false;
+                self.given_up.store(true, Ordering::SeqCst);
+                return Err(Errno::new(libc::EBUSY, libc::EIO));
+            }
+            Ok(true) => *self.confirmed.lock() = Instant::now(),
+            // The next flush will have to ask again, when it succeeds.
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Before its file is closed. A brick that cannot be told drops the lock with the file or the

@@ -25,7 +25,7 @@ impl Image {
         })?;
         // Before its length is looked at: another one may have changed it until then.
         let mode = Mode::of(options.read_write, options.share_rw);
-        let lock = ImageLock::take(&file, &location, mode)?;
+        let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
@@ -35,7 +35,11 @@ impl Image {
             location,
             read_write: options.read_write,
             poll_loop,
-            phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
+            phase: RwLock::new(Phase::Open(Arc::new(Backing {
+                file,
+                lock: lock.clone(),
+                volume,
+            }))),
             requests: Slab::new(completions, id.serial()),
             queue: Mutex::new(Queue::new(is_sharded)),
             flushes: Flushes::new(),
