@@ -57,8 +57,8 @@ fn bind(gfapi: &pkg_config::Library) {
             .header_contents("gfapi.h", "#include <glusterfs/api/glfs.h>\n")
             .clang_args(&arguments)
             .allowlist_function("glfs_.*")
-            .blocklist_type("iovec|stat|statvfs|timespec")
-            .raw_line("use libc::{iovec, stat, statvfs, timespec};")
+            .blocklist_type("iovec|stat|statvfs|timespec|flock")
+            .raw_line("use libc::{flock, iovec, stat, statvfs, timespec};")
             .layout_tests(false)
             .generate()
     });

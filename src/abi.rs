@@ -201,11 +201,31 @@ pub struct BlkDriver {
     /// 4 (errors); without both of them there are none · `ping-timeout` seconds, 1 to 1013, after which
     /// a silent brick is given up, and `frame-timeout` seconds, 1 to 86400, after which a single request
     /// is (defaults: the volume's, 42 and 1800) · `xlator.PATTERN.KEY` an option of Gluster's
-    /// translators on the client, of a list of keys that a wrong one makes the error message tell.
+    /// translators on the client, of a list of keys that a wrong one makes the error message tell · `locking` off|auto|on and `share-rw` off|on
+    /// (both off by default; `share-rw=on` is -EINVAL without locking):
+    ///
+    /// With `locking=on` the image is locked against all others that open it with locking too, in this
+    /// process (through the same connection or another), in other processes and on other hosts, and so
+    /// against QEMU with its own locking on a mount of the volume. Whoever comes second and does not fit
+    /// gets -EBUSY. A reader fits with readers. A writer (BLK_O_RDWR) fits with nobody. `share-rw=on`
+    /// makes a writer fit with other writers that say so, and takes a reader out of all this: it has no
+    /// lock and reads what others write. `auto` is `on` for a volume that has locks, and `off` with a
+    /// report (BLK_REPORT_INFO) for one that has not. The lock is let go of by close and lock_release, and by
+    /// the bricks, at once, when the process ends in whatever way. They need up to a minute or so to
+    /// notice that a host has vanished from the network.
+    ///
+    /// The lock is advisory: nothing stops who does not ask for it, such as an open with locking=off.
+    /// Bricks keep it in memory. One that was restarted, or that the network was cut off from for long,
+    /// has forgotten it, and therefore serves this opening of the image no more: what needs that brick
+    /// ends with -EBADFD, for reads and flushes as well, until the image is closed and opened again (with
+    /// replicas the rest goes on while enough of them are left). A flush asks for the lock again, twice a
+    /// second at most; it is -EBUSY, and writes are -EPERM from then on, when the lock has been lost and is
+    /// another's. This is why the default is `off`: a host has to be ready for it, and for being refused
+    /// what it opens a second time.
     ///
     /// `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
     /// completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
-    /// message holds the usage) · -EBUSY already open · -ENOENT no such image or volume · -ENOTCONN
+    /// message holds the usage) · -EBUSY already open, or locked · -ENOENT no such image or volume · -ENOTCONN
     /// no server answered · -EIO the volume is stopped or its bricks are down · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
     /// Seed: qemu_gluster_open.
     pub open: Option<
@@ -225,7 +245,8 @@ pub struct BlkDriver {
 
     /// Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
     /// open, or NULL when `options` name the place. `options`: those of create_options and the ones
-    /// of open that shape the connection; NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
+    /// of open that shape the connection, with `locking`, that an image which another one has locked
+    /// is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
     /// cannot be set, an image that did not exist before is removed again. Seed:
     /// qemu_gluster_create.
     pub create: Option<
@@ -381,4 +402,20 @@ pub struct BlkDriver {
 
     /// Undoes one io_plug; the last one submits what was held back. 0 or -errno.
     pub io_unplug: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
+
+    /// Gives up the lock of an image that was opened with locking and stays open, for another host to
+    /// take over. Writes, discards and changes of the length are -EPERM from now on. Waits for
+    /// what is in flight and calls its callbacks, as drain; then waits until what was written is on stable
+    /// storage, as after a flush. 0, also when it was given up before, or: -EOPNOTSUPP it has no lock
+    /// (locking=off, or a reader with share-rw=on) · what the flush or the bricks answer: then it has its
+    /// lock still, and writes go on, unless another one has just taken it.
+    pub lock_release:
+        Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
+
+    /// Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
+    /// others wrote. Blocks for some round trips to the bricks, and for a fraction of a second when
+    /// the lock is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
+    /// inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
+    pub lock_acquire:
+        Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
 }

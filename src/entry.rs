@@ -5,6 +5,7 @@
 mod host;
 mod input;
 mod layout;
+mod lock;
 
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -90,6 +91,8 @@ macro_rules! driver {
             release: Some(host::release),
             io_plug: Some(io_plug),
             io_unplug: Some(io_unplug),
+            lock_release: Some(lock::release),
+            lock_acquire: Some(lock::acquire),
         }
     }};
 }

@@ -20,10 +20,12 @@
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.
 
+mod lock;
 mod sys;
 mod thread;
 mod volfile;
 
+pub use lock::Hold;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
 pub use volfile::Replicas;
 
@@ -126,6 +128,8 @@ pub struct ConnectSpec {
     pub servers: Vec<ServerSpec>,
     /// Whether write-behind may acknowledge writes from memory.
     pub write_cache: bool,
+    /// Whether its files may be locked.
+    pub locks: bool,
     /// `None`: nowhere.
     pub log: Option<LogSpec>,
     /// What the host asked for besides.
@@ -158,7 +162,12 @@ impl ConnectSpec {
         if !self.write_cache {
             options.push((c"*-write-behind", c"pass-through", c"true"));
         }
-        // With it: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
+        if self.locks {
+            // Else a brick that was restarted serves a file on that it was told to lock, and has
+            // forgotten the lock. With it such a file answers EBADFD.
+            options.push((c"*-client-*", c"strict-locks", c"on"));
+        }
+        // With write-behind: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
         // newer writes of the same place, and reads of that place wait for the next fsync, perhaps for
         // ever. Without, what an outage took is gone, which `Image::honest` keeps from being hidden.
         let tuning = self.tuning.iter();
@@ -181,6 +190,7 @@ pub struct Failed {
 pub struct Connection {
     raw: NonNull<sys::glfs>,
     write_behind: bool,
+    locks: bool,
     made: Instant,
 }
 
@@ -211,6 +221,7 @@ impl Connection {
         let mut connection = Connection {
             raw,
             write_behind: spec.write_cache,
+            locks: spec.locks,
             made: Instant::now(),
         };
         let failed = match connection.configure(spec, servers) {
@@ -341,9 +352,7 @@ impl File {
         clear_errno();
         // SAFETY: the connection is live; the path is NUL-terminated.
         let raw = unsafe { sys::glfs_open(connection.raw.as_ptr(), path.as_ptr(), flags) };
-        NonNull::new(raw)
-            .map(File)
-            .ok_or_else(|| last_errno(libc::EIO))
+        File::opened(connection, raw)
     }
 
     /// Creates a file, readable and writable by its owner.
@@ -359,9 +368,17 @@ impl File {
                 libc::S_IRUSR | libc::S_IWUSR,
             )
         };
-        NonNull::new(raw)
+        File::opened(connection, raw)
+    }
+
+    fn opened(connection: &Connection, raw: *mut sys::glfs_fd) -> Result<File> {
+        let file = NonNull::new(raw)
             .map(File)
-            .ok_or_else(|| last_errno(libc::EIO))
+            .ok_or_else(|| last_errno(libc::EIO))?;
+        if connection.locks {
+            file.own_locks()?;
+        }
+        Ok(file)
     }
 
     /// Closes it. No request may be in flight: its completion would be lost.

@@ -10,12 +10,14 @@
 
 mod flush;
 mod length;
+mod lock;
 mod open;
 mod reap;
 mod registry;
 
 use flush::Flushes;
 use length::Length;
+use lock::ImageLock;
 use reap::{Reaped, Round};
 pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, visit};
 
@@ -54,6 +56,7 @@ pub struct Image {
     /// Accepted requests that no host thread has taken for delivery yet. Changed at the desk.
     outstanding: AtomicUsize,
     length: Length,
+    lock: Arc<ImageLock>,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// Write-behind may hold acknowledged writes back.
@@ -81,6 +84,7 @@ pub struct Opened {
 /// that flushes, while it does.
 struct Backing {
     file: File,
+    lock: Arc<ImageLock>,
     volume: Connected,
     replicas: Replicas,
 }
@@ -115,6 +119,10 @@ impl Image {
         let mut growth = None;
         let changes = matches!(ask.kind, Kind::Write | Kind::Discard);
         let change = changes.then(|| self.length.change());
+        if changes && self.lock.is_given_up() {
+            self.length.changed();
+            return Err(self.without_lock());
+        }
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
             Kind::Write => {
@@ -390,10 +398,12 @@ impl Image {
         // Nobody else has the backing now: what is drained holds it no more.
         if let Some(opened) = registry::remove(self.id)
             && let Some(backing) = Arc::into_inner(opened.backing)
-            && let Err(errno) = backing.file.close()
         {
-            // Data that was not flushed may be lost, and nobody else would say so.
-            report::report(Level::Error, &self.failed("closing it", errno).text);
+            self.lock.end(&backing.file);
+            if let Err(errno) = backing.file.close() {
+                // Data that was not flushed may be lost, and nobody else would say so.
+                report::report(Level::Error, &self.failed("closing it", errno).text);
+            }
         }
         registry::forget(self.id);
     }
@@ -409,6 +419,14 @@ impl Image {
 
     fn failed(&self, what: &str, errno: Errno) -> Error {
         let advice = match errno.get() {
+            libc::EBADFD if self.lock.is_used() => {
+                "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
+                 that another one may have written it: close the image and open it again"
+            }
+            libc::EBUSY if self.lock.is_used() => {
+                "; a brick has forgotten its lock and given it to another one, which may have written \
+                 the image: close it, and look at what it holds before using it again"
+            }
             libc::ENOTCONN | libc::EBADFD => {
                 "; its bricks are out of reach, see `gluster volume status`"
             }

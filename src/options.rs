@@ -18,6 +18,7 @@ pub struct ImageLocation {
     uri: ImageUri,
     /// Whether write-behind may acknowledge writes from memory.
     write_cache: bool,
+    locking: Locking,
     /// Where libgfapi's messages go, if anywhere.
     log: Option<LogSpec>,
     /// Options of Gluster's translators.
@@ -44,6 +45,11 @@ impl ImageLocation {
         self.write_cache
     }
 
+    /// Whether it is locked.
+    pub fn locking(&self) -> Locking {
+        self.locking
+    }
+
     /// All that shapes the connection.
     pub(crate) fn connect_spec(&self) -> ConnectSpec {
         let servers = std::iter::once(&self.uri.server).chain(&self.uri.more_servers);
@@ -51,6 +57,7 @@ impl ImageLocation {
             volume: self.uri.volume.clone(),
             servers: servers.map(server_spec).collect(),
             write_cache: self.write_cache,
+            locks: self.locking != Locking::Off,
             log: self.log.clone(),
             tuning: self.tuning.clone(),
         }
@@ -79,6 +86,17 @@ impl fmt::Display for ImageLocation {
     }
 }
 
+/// Whether an image is locked against other users of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// No.
+    Off,
+    /// If its volume has locks.
+    Auto,
+    /// Yes, or it is not opened.
+    On,
+}
+
 /// What `open` was asked for.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -88,6 +106,8 @@ pub struct OpenOptions {
     pub read_write: bool,
     /// O_DIRECT on the bricks.
     pub no_cache: bool,
+    /// With locking: others may write it meanwhile.
+    pub share_rw: bool,
 }
 
 /// What `create` was asked for.
@@ -126,9 +146,11 @@ impl OpenOptions {
         read_write: bool,
         no_cache: bool,
     ) -> Result<OpenOptions> {
-        let raw = Raw::read(pairs, &["filename"])?;
+        let raw = Raw::read(pairs, &["filename", "share-rw"])?;
+        let location = raw.locate(protocol, raw.filename, no_cache)?;
         Ok(OpenOptions {
-            location: raw.locate(protocol, raw.filename, no_cache)?,
+            share_rw: raw.share_rw(location.locking)?,
+            location,
             read_write,
             no_cache,
         })
@@ -155,12 +177,13 @@ impl CreateOptions {
 }
 
 /// What both take, besides `server.N.*`.
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 8] = [
     "volume",
     "path",
     "write-cache",
     "connect-timeout",
     "keep-connection",
+    "locking",
     "debug",
     "logfile",
 ];
@@ -177,6 +200,8 @@ struct Raw<'a> {
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
     keep_connection: Option<&'a str>,
+    locking: Option<&'a str>,
+    share_rw: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -205,6 +230,8 @@ impl<'a> Raw<'a> {
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
             "keep-connection" => &mut self.keep_connection,
+            "locking" => &mut self.locking,
+            "share-rw" => &mut self.share_rw,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, own)),
@@ -248,6 +275,7 @@ impl<'a> Raw<'a> {
         Ok(ImageLocation {
             uri,
             write_cache,
+            locking: self.locking()?,
             log: self.log()?,
             tuning: self.tuning()?,
             connect_timeout,
@@ -261,6 +289,31 @@ impl<'a> Raw<'a> {
         options
             .map(|(name, value)| tuning::read(name, value))
             .collect()
+    }
+
+    fn locking(&self) -> Result<Locking> {
+        match self.locking {
+            // Who opens an image twice has to know of it, and of what a brick's restart does.
+            None | Some("off") => Ok(Locking::Off),
+            Some("auto") => Ok(Locking::Auto),
+            Some("on") => Ok(Locking::On),
+            Some(other) => Err(Error::invalid(format!(
+                "locking takes on, auto or off, not '{other}'"
+            ))),
+        }
+    }
+
+    fn share_rw(&self, locking: Locking) -> Result<bool> {
+        match self.share_rw {
+            None | Some("off") => Ok(false),
+            Some("on") if locking == Locking::Off => Err(Error::invalid(
+                "share-rw=on says how an image is locked; it needs locking=on or locking=auto",
+            )),
+            Some("on") => Ok(true),
+            Some(other) => Err(Error::invalid(format!(
+                "share-rw takes on or off, not '{other}'"
+            ))),
+        }
     }
 
     /// As QEMU's driver takes them: one alone has the other's usual value beside it.
@@ -413,6 +466,29 @@ mod tests {
     }
 
     #[test]
+    fn locking_is_off_unless_asked_for() {
+        let filename = ("filename", "gluster://h/v/i");
+        let asked = |pairs: &[Pair<'_>]| {
+            let open = open(&[&[filename], pairs].concat())?;
+            Ok::<_, Error>((open.location.locking(), open.share_rw))
+        };
+        assert_eq!(asked(&[]).unwrap(), (Locking::Off, false));
+        assert_eq!(asked(&[("locking", "on")]).unwrap(), (Locking::On, false));
+        assert_eq!(
+            asked(&[("share-rw", "on"), ("locking", "auto")]).unwrap(),
+            (Locking::Auto, true)
+        );
+        assert!(asked(&[("share-rw", "on")]).is_err());
+        assert!(asked(&[("share-rw", "on"), ("locking", "off")]).is_err());
+        let create = |pairs: &[Pair<'_>]| CreateOptions::parse("gluster", Some(filename.1), pairs);
+        assert_eq!(
+            create(&[("locking", "on")]).unwrap().location.locking(),
+            Locking::On
+        );
+        assert!(create(&[("locking", "on"), ("share-rw", "on")]).is_err());
+    }
+
+    #[test]
     fn wrong_options_are_named() {
         let filename = ("filename", "gluster://h/v/i");
         for (pairs, word) in [
@@ -421,6 +497,7 @@ mod tests {
             (vec![filename, ("colour", "red")], "colour"),
             (vec![filename, filename], "twice"),
             (vec![filename, ("write-cache", "maybe")], "maybe"),
+            (vec![filename, ("locking", "maybe")], "maybe"),
             (vec![filename, ("connect-timeout", "0")], "connect-timeout"),
             (vec![filename, ("connect-timeout", "3601")], "3600"),
             (vec![filename, ("connect-timeout", "-5")], "-5"),
@@ -454,6 +531,12 @@ mod tests {
         assert_ne!(
             spec("gluster://h/v/a", "on"),
             spec("gluster://h/v/a", "off")
+        );
+        // strict-locks is the connection's.
+        let locked = [("filename", "gluster://h/v/a"), ("locking", "auto")];
+        assert_ne!(
+            spec("gluster://h/v/a", "off"),
+            open(&locked).unwrap().location.connect_spec()
         );
     }
 

@@ -82,7 +82,7 @@ impl Flushes {
 }
 
 impl Backing {
-    fn flush(&self) -> gfapi::Result<()> {
+    pub(super) fn flush(&self) -> gfapi::Result<()> {
         let connection = self.volume.connection();
         let were_whole = self.replicas.are_whole(connection);
         self.file.flush()?;
@@ -100,7 +100,8 @@ impl Job for Flushes {
         let Some(backing) = self.cover() else {
             return false;
         };
-        let result = backing.flush();
+        let flushed = backing.flush();
+        let result = flushed.and_then(|()| backing.lock.confirm(&backing.file));
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.end_covered(result);

@@ -55,6 +55,12 @@ impl Length {
         guard
     }
 
+    /// Does something while no write or discard begins.
+    pub(super) fn while_none_changes(&self, body: impl FnOnce()) {
+        let _none_begins = self.cut.write();
+        body();
+    }
+
     /// It ended, or was refused.
     pub(super) fn changed(&self) {
         self.changing.fetch_sub(1, Ordering::SeqCst);
@@ -141,6 +147,9 @@ impl Image {
             ));
         }
         self.with_backing(|backing| {
+            let Some(_held) = self.lock.keep() else {
+                return Err(self.without_lock());
+            };
             self.set_length(backing, length).map_err(|errno| {
                 // The length asked for is wrong in itself, no word of an earlier write.
                 if errno.get() != libc::EFBIG {

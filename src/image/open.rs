@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Opening and creating images.
 
+use super::lock::Mode;
 use super::*;
 use crate::options::{CreateOptions, OpenOptions};
 use crate::volume;
@@ -22,6 +23,9 @@ impl Image {
         let (volume, file) = on_volume("open", &location, |connection| {
             File::open(connection, location.path(), flags)
         })?;
+        // Before its length is looked at: another one may have changed it until then.
+        let mode = Mode::of(options.read_write, options.share_rw);
+        let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
@@ -29,6 +33,7 @@ impl Image {
         let replicas = Replicas::of(volume.connection());
         let backing = Arc::new(Backing {
             file,
+            lock: lock.clone(),
             volume,
             replicas,
         });
@@ -46,6 +51,7 @@ impl Image {
                 completions,
                 outstanding: AtomicUsize::new(0),
                 length: Length::new(&stat),
+                lock,
                 proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
                 write_behind,
                 failing: AtomicBool::new(false),
@@ -112,6 +118,8 @@ impl Image {
                     created => created.map(|file| (file, true)),
                 }
             })?;
+        // Not what another one uses. It ends with the file.
+        ImageLock::take(&file, location, Some(Mode::Writer))?;
         let emptied = if is_new { Ok(()) } else { file.truncate(0) };
         let sized = emptied.and_then(|()| file.truncate(options.size));
         let closed = file.close();

@@ -14,6 +14,7 @@ fn spec(servers: &[ServerSpec]) -> ConnectSpec {
         volume: c"vol".to_owned(),
         servers: servers.to_vec(),
         write_cache: false,
+        locks: false,
         log: None,
         tuning: Vec::new(),
     }

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The lock on an image: who may write it, among all that ask.
+//!
+//! Two bytes of the file are locked, those that QEMU's driver of local files uses for the same: so an
+//! image is also safe from a QEMU that has it through a mount of the volume. Their place in the data
+//! does not matter, since the locks are advisory.
+//!
+//! ```text
+//!               byte "writes"   byte "forbids others to write"
+//!  writer       alone           alone
+//!  with others  shared          free: tried, and let go of
+//!  reader       free: tried     shared
+//!  reader who does not mind:    no lock at all
+//! ```
+
+use super::*;
+use crate::gfapi::Hold;
+use crate::options::Locking;
+use parking_lot::MutexGuard;
+use std::time::{Duration, Instant};
+
+/// QEMU locks 100 and up for what it does, 200 and up for what it does not let others do; 1 is to
+/// write.
+const WRITES: i64 = 101;
+const FORBIDS_WRITES: i64 = 201;
+
+/// Between the tries to take a lock. A holder that was killed is gone in milliseconds, and others that
+/// only try a byte have it no longer.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+];
+
+/// So long a lock is believed to be there.
+const CONFIRMED: Duration = Duration::from_millis(500);
+
+/// What an opener asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// To write, and nobody else does, nor reads unless he does not mind.
+    Writer,
+    /// To write, as others may that ask for this too.
+    AmongWriters,
+    /// To read, and nobody writes.
+    Reader,
+}
+
+impl Mode {
+    /// `None`: a reader who does not mind.
+    pub(super) fn of(read_write: bool, share_rw: bool) -> Option<Mode> {
+        match (read_write, share_rw) {
+            (true, false) => Some(Mode::Writer),
+            (true, true) => Some(Mode::AmongWriters),
+            (false, false) => Some(Mode::Reader),
+            (false, true) => None,
+        }
+    }
+
+    /// Takes it at once; false when somebody else's forbids it.
+    fn take(self, file: &File) -> gfapi::Result<bool> {
+        // The byte that stays locked, and the other.
+        let (own, hold, other) = match self {
+            Mode::Writer => (WRITES, Hold::Alone, FORBIDS_WRITES),
+            Mode::AmongWriters => (WRITES, Hold::Shared, FORBIDS_WRITES),
+            Mode::Reader => (FORBIDS_WRITES, Hold::Shared, WRITES),
+        };
+        if !file.try_lock(own, hold)? {
+            return Ok(false);
+        }
+        let free = file.try_lock(other, Hold::Alone);
+        if !matches!(free, Ok(true)) {
+            // Some of a volume's bricks may have said yes.
+            let _ = Mode::give(file);
+            return free;
+        }
+        if self != Mode::Writer {
+            file.unlock(other, 1)?;
+        }
+        Ok(true)
+    }
+
+    /// Lets go of all, in one call, or the client would believe in a lock and have the file fenced by
+    /// it.
+    fn give(file: &File) -> gfapi::Result<()> {
+        file.unlock(WRITES, FORBIDS_WRITES - WRITES + 1)
+    }
+
+    fn take_patiently(self, file: &File) -> gfapi::Result<bool> {
+        patiently(|| self.take(file))
+    }
+
+    /// Takes what it has already once more, as far as it keeps others from writing.
+    fn confirm(self, file: &File) -> gfapi::Result<bool> {
+        match self {
+            Mode::Writer => file.try_lock(WRITES, Hold::Alone),
+            Mode::AmongWriters => file.try_lock(WRITES, Hold::Shared),
+            Mode::Reader => file.try_lock(FORBIDS_WRITES, Hold::Shared),
+        }
+    }
+
+    fn refusal(self) -> &'static str {
+        match self {
+            Mode::Writer => {
+                "another one has it open, here or elsewhere; close it there first, or open it with \
+                 share-rw=on, on both sides to write and here to read what the other writes"
+            }
+            Mode::AmongWriters => {
+                "another one has it open, here or elsewhere, and does not share it; close it there \
+                 first, or open it with share-rw=on there as well"
+            }
+            Mode::Reader => {
+                "another one has it open for writing, here or elsewhere; close it there first, or open \
+                 it with share-rw=on here to read what the other one writes"
+            }
+        }
+    }
+}
+
+fn patiently(take: impl Fn() -> gfapi::Result<bool>) -> gfapi::Result<bool> {
+    for pause in PAUSES {
+        if take()? {
+            return Ok(true);
+        }
+        std::thread::sleep(pause);
+    }
+    take()
+}
+
+/// The lock of one image.
+pub(super) struct ImageLock {
+    /// `None`: it needs none, or gets none.
+    mode: Option<Mode>,
+    /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
+    held: Mutex<bool>,
+    confirmed: Mutex<Instant>,
+    /// It has no lock, or is about to give it up: no write may begin. Set while none does.
+    given_up: AtomicBool,
+}
+
+impl ImageLock {
+    /// Takes the lock that an opener needs.
+    pub(super) fn take(
+        file: &File,
+        location: &ImageLocation,
+        mode: Option<Mode>,
+    ) -> Result<ImageLock> {
+        let mode = match (location.locking(), mode) {
+            (Locking::Off, _) | (_, None) => None,
+            (locking, Some(mode)) => match mode.take_patiently(file) {
+                Ok(true) => Some(mode),
+                Ok(false) => return Err(refused(location, mode, Stage::Open)),
+                Err(errno) if locking == Locking::Auto && is_unknown_to_volume(errno) => {
+                    report::report(
+                        Level::Info,
+                        &format!(
+                            "image {location}: its volume has no locks ({errno}); with locking=auto \
+                             it is used without one"
+                        ),
+                    );
+                    None
+                }
+                Err(errno) => return Err(failed(location, errno, Stage::Open)),
+            },
+        };
+        Ok(ImageLock {
+            mode,
+            held: Mutex::new(mode.is_some()),
+            confirmed: Mutex::new(Instant::now()),
+            given_up: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether there is one that a brick can forget.
+    pub(super) fn is_used(&self) -> bool {
+        self.mode.is_some()
+    }
+
+    /// Whether no write may begin. Asked by a write that has begun, see [`Length::change`].
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Keeps it from being given up; `None` when it was, or is about to be.
+    pub(super) fn keep(&self) -> Option<MutexGuard<'_, bool>> {
+        let held = self.held.lock();
+        (!self.is_given_up()).then_some(held)
+    }
+
+    /// Makes sure of it, now and then; EBUSY when it is another's. Blocks.
+    ///
+    /// When a volume's options change, GlusterFS 10.3 moves files and their locks to other connections,
+    /// which do not know of the locks: a brick that is restarted after that would serve the file on. To
+    /// take the lock once more tells them, and finds out what happened in between.
+    pub(super) fn confirm(&self, file: &File) -> gfapi::Result<()> {
+        let Some(mode) = self.mode else {
+            return Ok(());
+        };
+        let mut held = self.held.lock();
+        if !*held || self.confirmed.lock().elapsed() < CONFIRMED {
+            return Ok(());
+        }
+        match patiently(|| mode.confirm(file)) {
+            Ok(false) => {
+                *held = false;
+                self.given_up.store(true, Ordering::SeqCst);
+                return Err(Errno::new(libc::EBUSY, libc::EIO));
+            }
+            Ok(true) => *self.confirmed.lock() = Instant::now(),
+            // The next flush will have to ask again, when it succeeds.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Before its file is closed. A brick that cannot be told drops the lock with the file or the
+    /// connection.
+    pub(super) fn end(&self, file: &File) {
+        let held = std::mem::replace(&mut *self.held.lock(), false);
+        if held {
+            let _ = Mode::give(file);
+        }
+    }
+}
+
+fn is_unknown_to_volume(errno: Errno) -> bool {
+    matches!(errno.get(), libc::ENOSYS | libc::EOPNOTSUPP)
+}
+
+fn refused(location: &ImageLocation, mode: Mode, stage: Stage) -> Error {
+    Error::new(
+        stage,
+        libc::EBUSY,
+        format!("image {location} is locked (EBUSY): {}", mode.refusal()),
+    )
+}
+
+fn failed(location: &ImageLocation, errno: Errno, stage: Stage) -> Error {
+    let advice = match errno.get() {
+        libc::ENOSYS | libc::EOPNOTSUPP => {
+            "; its volume has no locks, use locking=off and see to it that nobody else writes it"
+        }
+        libc::EBADFD => {
+            "; a brick that was restarted has forgotten its lock, so close the image and open it again"
+        }
+        libc::ENOTCONN => "; the volume's bricks are out of reach, see `gluster volume status`",
+        _ => "",
+    };
+    Error::new(
+        stage,
+        errno.get(),
+        format!("cannot lock image {location}: {errno}{advice}"),
+    )
+}
+
+impl Image {
+    /// For a write that comes when the lock is gone.
+    pub(super) fn without_lock(&self) -> Error {
+        self.error(
+            libc::EPERM,
+            "has given its lock up; take it with lock_acquire before writing",
+        )
+    }
+
+    /// Gives the lock up for another one to take: no write begins any more, those in flight end and
+    /// call back, and what they wrote is put on stable storage. When that fails it keeps the lock, and
+    /// writes go on.
+    pub fn release_lock(&self) -> Result<()> {
+        let mode = self.need_lock()?;
+        {
+            let _held = self.lock.held.lock();
+            self.length.while_none_changes(|| {
+                self.lock.given_up.store(true, Ordering::SeqCst);
+            });
+        }
+        // No lock is held here: it calls callbacks.
+        self.drain();
+        self.with_backing(|backing| {
+            let mut held = self.lock.held.lock();
+            if !*held {
+                return Ok(());
+            }
+            let given = self.settle(backing).and_then(|()| {
+                *held = false;
+                // What may have been given up in part has to be taken anew.
+                Mode::give(&backing.file).inspect_err(|_| {
+                    *held = matches!(mode.take(&backing.file), Ok(true));
+                })
+            });
+            if *held {
+                self.lock.given_up.store(false, Ordering::SeqCst);
+            }
+            given.map_err(|errno| self.failed("giving its lock up", errno))
+        })
+    }
+
+    fn settle(&self, backing: &Backing) -> gfapi::Result<()> {
+        if !self.read_write {
+            return Ok(());
+        }
+        let flushed = backing.flush();
+        let completions = &self.completions;
+        if flushed.is_err() {
+            completions.note_failure();
+        }
+        // As `honest` says of any flush.
+        if self.write_behind && completions.has_failed() {
+            return flushed.and(Err(Errno::new(libc::EIO, libc::EIO)));
+        }
+        flushed
+    }
+
+    /// Takes the lock that was given up.
+    pub fn acquire_lock(&self) -> Result<()> {
+        let mode = self.need_lock()?;
+        self.with_backing(|backing| {
+            let mut held = self.lock.held.lock();
+            if *held {
+                return if self.lock.is_given_up() {
+                    Err(self.error(libc::EBUSY, "is about to give its lock up"))
+                } else {
+                    Ok(())
+                };
+            }
+            match mode.take_patiently(&backing.file) {
+                Ok(true) => {}
+                Ok(false) => return Err(refused(&self.location, mode, Stage::Io)),
+                Err(errno) => return Err(failed(&self.location, errno, Stage::Io)),
+            }
+            // The other one may have changed its length.
+            if let Err(errno) = self.length.ask(&backing.file) {
+                let _ = Mode::give(&backing.file);
+                return Err(self.failed("asking for the size", errno));
+            }
+            *held = true;
+            self.lock.given_up.store(false, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    fn need_lock(&self) -> Result<Mode> {
+        self.lock.mode.ok_or_else(|| {
+            self.error(
+                libc::EOPNOTSUPP,
+                "has no lock to give up or take: it was opened with locking=off, on a volume without \
+                 locks, or to read with share-rw=on",
+            )
+        })
+    }
+}
