@@ -21,6 +21,9 @@ pub const BLK_O_RDWR: u32 = 0x0002;
 /// bricks.
 pub const BLK_O_NOCACHE: u32 = 0x0020;
 
+/// aio_write_zeroes flag: the space of what is zero need not stay allocated.
+pub const BLK_ZERO_MAY_UNMAP: u32 = 0x0001;
+
 /// Report level: an operation failed.
 pub const BLK_REPORT_ERROR: c_int = 0;
 /// Report level: it works, but not as asked (for example RDMA that became TCP).
@@ -298,7 +301,7 @@ pub struct BlkDriver {
 
     /// Waits until this one request is done, then calls its callback, and no other's. A request that
     /// was not sent to the bricks yet ends with -ECANCELED at once; one that was sent cannot be taken
-    /// back, and its result is its own. Does nothing for a handle that is no longer valid, or from
+    /// back, and its result is its own (but see aio_write_zeroes). Does nothing for a handle that is no longer valid, or from
     /// inside that request's own callback. Seed: qemu_gluster_aio_cancel.
     pub aio_cancel: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
@@ -370,4 +373,25 @@ pub struct BlkDriver {
 
     /// Undoes one io_plug; the last one submits what was held back. 0 or -errno.
     pub io_unplug: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
+
+    /// Makes `bytes` bytes from `offset` on read as zero, of any offset and length, and grows the image
+    /// when they end past the end: a write of zeroes without a buffer. `flags`: BLK_ZERO_MAY_UNMAP or 0;
+    /// unknown bits are -EINVAL. Without that flag the space is, or stays, allocated.
+    ///
+    /// Made by the bricks where they can (with the flag first by a discard, which is read back), and by
+    /// writing zeroes where they cannot, as on disperse volumes; there it is as slow as a write, and with
+    /// BLK_O_NOCACHE offset and length must be multiples of the bricks' block size, or it is -EINVAL.
+    /// One at a time for each image, on a thread of the library's, as aio_flush; what overlaps it and was
+    /// submitted later waits for it. One that fails, or was cancelled when it had begun, may have been made
+    /// in part; a cancelled one ends with -ECANCELED after at most 64 MiB more.
+    pub aio_write_zeroes: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            offset: i64,
+            bytes: i64,
+            flags: u32,
+            cb: BlkCompletionFunc,
+            opaque: *mut c_void,
+        ) -> *mut BlkAiocb,
+    >,
 }

@@ -5,6 +5,7 @@
 mod host;
 mod input;
 mod layout;
+mod space;
 
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -90,6 +91,7 @@ macro_rules! driver {
             release: Some(host::release),
             io_plug: Some(io_plug),
             io_unplug: Some(io_unplug),
+            aio_write_zeroes: Some(space::aio_write_zeroes),
         }
     }};
 }

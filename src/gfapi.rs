@@ -20,6 +20,7 @@
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.
 
+mod space;
 mod sys;
 mod thread;
 

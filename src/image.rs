@@ -8,16 +8,18 @@ mod flush;
 mod length;
 mod open;
 mod registry;
+mod zeroes;
 
 use flush::Flushes;
 use length::Length;
 pub use registry::{ImageId, cancel, cancel_async, count, get};
+use zeroes::Zeroes;
 
 use crate::completion::Completions;
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, Connection, File};
 use crate::options::{ImageLocation, MAX_END, SECTOR};
-use crate::queue::Queue;
+use crate::queue::{Queue, Range, Ticket};
 use crate::report::{self, Level};
 use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
 use crate::volume::Connected;
@@ -47,6 +49,7 @@ pub struct Image {
     /// Those of them that are not sent yet.
     queue: Mutex<Queue<SlotRef>>,
     flushes: Arc<Flushes>,
+    zeroes: Arc<Zeroes>,
     /// Accepted requests that no host thread has taken for delivery yet.
     outstanding: AtomicUsize,
     length: Length,
@@ -115,11 +118,11 @@ impl Image {
         };
         let file = &backing.file;
         let mut growth = None;
-        let changes = matches!(ask.kind, Kind::Write | Kind::Discard);
+        let changes = ask.kind.changes();
         let change = changes.then(|| self.length.change());
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
-            Kind::Write => {
+            Kind::Write | Kind::Zeroes { .. } => {
                 let end = ask.offset + ask.length;
                 ask.through = self.must_go_through(end);
                 growth = self.length.grow(end);
@@ -146,7 +149,7 @@ impl Image {
         };
         match ticket {
             Some(_) if ask.kind == Kind::Flush => self.flushes.submit(request, backing),
-            Some(ticket) => request.submit(file, ticket),
+            Some(ticket) => self.send(request, ticket, file),
             None => {}
         }
         if ripe {
@@ -169,7 +172,14 @@ impl Image {
             }
             // Under the lock: what left the queue holds nothing back any more, so that another
             // thread's request could overtake one that it overlaps. No callback takes this lock.
-            leader.submit(file, ticket);
+            self.send(leader, ticket, file);
+        }
+    }
+
+    fn send(&self, request: SlotRef, ticket: Ticket, file: &File) {
+        match ticket {
+            Ticket::Held => self.zeroes.submit(request, self.length.known()),
+            ticket => request.submit(file, ticket),
         }
     }
 
@@ -220,7 +230,7 @@ impl Image {
                 Some(_) => {}
             }
         }
-        if matches!(ask.kind, Kind::Write | Kind::Discard) && !self.read_write {
+        if ask.kind.changes() && !self.read_write {
             return Err(self.error(
                 libc::EBADF,
                 &format!("is open read-only; a {} needs BLK_O_RDWR", ask.kind.name()),
@@ -300,7 +310,12 @@ impl Image {
                 }
                 Next::Resubmitted => return Reaped::Resubmitted,
             };
-            self.queue.lock().over(outcome.ticket);
+            let mut queue = self.queue.lock();
+            if outcome.ticket == Ticket::Held {
+                queue.let_go(Range::alone(outcome.kind, outcome.offset, outcome.length));
+            }
+            queue.over(outcome.ticket);
+            drop(queue);
             if let Some(file) = file {
                 self.refill(file);
             }
@@ -328,7 +343,7 @@ impl Image {
             let end = outcome.offset + outcome.length;
             self.length.grown(outcome.result.is_ok().then_some(end));
         }
-        if matches!(outcome.kind, Kind::Write | Kind::Discard) {
+        if outcome.kind.changes() {
             self.length.changed();
         }
         self.watch_health(outcome);
@@ -350,8 +365,8 @@ impl Image {
                     self.proved(outcome.offset + outcome.length);
                 }
                 // A write that write-behind acknowledged says nothing about the bricks.
-                let from_memory =
-                    outcome.kind == Kind::Write && self.write_behind && !outcome.through;
+                let written = matches!(outcome.kind, Kind::Write | Kind::Zeroes { .. });
+                let from_memory = written && self.write_behind && !outcome.through;
                 if !from_memory
                     && self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)
@@ -426,7 +441,7 @@ impl Image {
         }
     }
 
-    /// Ends a request that waits, in the queue or for an fsync.
+    /// Ends a request that waits, in the queue or for a thread of ours.
     fn withdraw(&self, request: SlotRef, handle: Handle) {
         // Looked at under the lock: since `find` the slot may hold a later request, and while one
         // waits its slot keeps its generation.
@@ -435,7 +450,10 @@ impl Image {
             let mut queue = self.queue.lock();
             is_current() && queue.withdraw(request)
         };
-        if from_queue() || self.flushes.withdraw(request, is_current) {
+        if from_queue()
+            || self.flushes.withdraw(request, is_current)
+            || self.zeroes.withdraw(request, is_current)
+        {
             request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }
     }
@@ -509,6 +527,7 @@ impl Image {
 
     fn release(&self) {
         let phase = std::mem::replace(&mut *self.phase.write(), Phase::Closed);
+        self.zeroes.let_go();
         // Nobody else has it now: what is drained holds it no more.
         if let Phase::Open(backing) | Phase::Draining(backing) = phase
             && let Some(backing) = Arc::into_inner(backing)

@@ -12,7 +12,7 @@
 //!                   └── short read: the rest is submitted by that host thread
 //! ```
 //!
-//! A flush is submitted by handing it over to a thread that calls libgfapi in its place: to it what
+//! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi in its place: to it what
 //! is said of Gluster's threads applies. The step from submitted to ready is the last decrement of `pending`, whoever makes it.
 //!
 //! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
@@ -22,9 +22,11 @@
 mod part;
 mod shared;
 mod slab;
+mod zeroes;
 
 use part::{Part, cut, zero_fill};
 pub use slab::{Handle, Slab, SlotRef};
+pub use zeroes::Zeroing;
 
 use crate::completion::Completions;
 use crate::error::Errno;
@@ -50,6 +52,11 @@ pub enum Kind {
     Flush,
     /// Space back.
     Discard,
+    /// Zeroes, in place of a buffer full of them.
+    Zeroes {
+        /// Their space may be given back.
+        may_unmap: bool,
+    },
 }
 
 impl Kind {
@@ -60,7 +67,13 @@ impl Kind {
             Kind::Write => "write",
             Kind::Flush => "flush",
             Kind::Discard => "discard",
+            Kind::Zeroes { .. } => "write of zeroes",
         }
+    }
+
+    /// Whether it changes what the image holds.
+    pub fn changes(self) -> bool {
+        matches!(self, Kind::Write | Kind::Discard | Kind::Zeroes { .. })
     }
 }
 

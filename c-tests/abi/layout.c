@@ -40,6 +40,7 @@ static const struct {
     MEMBER(BlkDriver, aio_preadv), MEMBER(BlkDriver, aio_pwritev), MEMBER(BlkDriver, aio_pdiscard),
     MEMBER(BlkDriver, aio_cancel_async), MEMBER(BlkDriver, drain), MEMBER(BlkDriver, get_completion_fd),
     MEMBER(BlkDriver, dispatch), MEMBER(BlkDriver, release), MEMBER(BlkDriver, io_plug), MEMBER(BlkDriver, io_unplug),
+    MEMBER(BlkDriver, aio_write_zeroes),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

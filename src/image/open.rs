@@ -26,12 +26,14 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
+        let backing = Arc::new(Backing { file, volume });
         let image = registry::insert(|id| Image {
             id,
             location,
             read_write: options.read_write,
             poll_loop,
-            phase: RwLock::new(Phase::Open(Arc::new(Backing { file, volume }))),
+            zeroes: Zeroes::new(&backing),
+            phase: RwLock::new(Phase::Open(backing)),
             requests: Slab::new(completions, id.serial()),
             queue: Mutex::new(Queue::new(is_sharded)),
             flushes: Flushes::new(),

@@ -98,7 +98,7 @@ impl Part {
                 }
                 Ok(unfinished)
             }
-            Kind::Flush | Kind::Discard => Ok(false),
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => Ok(false),
             Kind::Write if got == self.length => Ok(false),
             Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
         }
@@ -114,7 +114,7 @@ impl Part {
         let length = self.length - self.progress;
         let narrowed: Vec<iovec>;
         let iov: &[iovec] = match body.kind {
-            Kind::Flush | Kind::Discard => &[],
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => &[],
             _ if start == 0 && length == body.length => &body.iov,
             _ => {
                 narrowed = narrow(&body.iov, start, length).collect();
@@ -134,7 +134,7 @@ impl Part {
                 offset,
                 through: body.through,
             },
-            Kind::Flush => unreachable!("a flush is handed over, not submitted"),
+            Kind::Flush | Kind::Zeroes { .. } => unreachable!("it is handed over, not submitted"),
             Kind::Discard => Op::Discard { offset, length },
         };
         let cookie: *const Part = self;
@@ -151,8 +151,8 @@ impl Part {
 /// Cuts a request into parts that libgfapi takes.
 pub(super) fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
     let most = match body.kind {
-        Kind::Flush => {
-            body.parts.push(part(0, 0));
+        Kind::Flush | Kind::Zeroes { .. } => {
+            body.parts.push(part(body.offset, body.length));
             return;
         }
         Kind::Discard => DISCARD * (body.length / (DISCARD * MOST_DISCARDS) + 1),

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The slots about zeroes and space.
+
+use super::*;
+
+pub unsafe extern "C" fn aio_write_zeroes(
+    bs: *mut BlkState,
+    offset: i64,
+    bytes: i64,
+    flags: u32,
+    cb: BlkCompletionFunc,
+    opaque: *mut c_void,
+) -> *mut BlkAiocb {
+    guard::handle(|| {
+        let unknown = flags & !BLK_ZERO_MAY_UNMAP;
+        if unknown != 0 {
+            return Err(Error::invalid(format!(
+                "aio_write_zeroes: flags {unknown:#x} are unknown; there is BLK_ZERO_MAY_UNMAP"
+            )));
+        }
+        let kind = Kind::Zeroes {
+            may_unmap: flags & BLK_ZERO_MAY_UNMAP != 0,
+        };
+        // SAFETY: the host's promise.
+        unsafe { submit(bs, kind, (offset, bytes), Buffers::NONE, cb, opaque) }
+    })
+}
