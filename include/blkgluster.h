@@ -110,6 +110,22 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_ZERO_MAY_UNMAP 1
 
 /**
+ * BlkBlockStatus.flags: the bytes may hold data; nothing else is known of them.
+ */
+#define BLK_STATUS_DATA 1
+
+/**
+ * BlkBlockStatus.flags: the bytes read as zero.
+ */
+#define BLK_STATUS_ZERO 2
+
+/**
+ * BlkBlockStatus.flags, with BLK_STATUS_ZERO: the bricks hold no data there. Space may have been
+ * allocated all the same, by preallocation or aio_write_zeroes.
+ */
+#define BLK_STATUS_HOLE 4
+
+/**
  * Report level: an operation failed.
  */
 #define BLK_REPORT_ERROR 0
@@ -256,6 +272,31 @@ typedef struct BlkError {
  * `ret` is 0 on success and -errno on failure. `opaque` is the one given with the request.
  */
 typedef void (*BlkCompletionFunc)(void *opaque, int ret);
+
+/**
+ * What a range of an image holds. The host allocates it and sets struct_size; the rest is written on
+ * success only.
+ */
+typedef struct BlkBlockStatus {
+    /**
+     * sizeof(BlkBlockStatus), set by the host before the call. A shorter one than this is -EINVAL.
+     */
+    size_t struct_size;
+    /**
+     * So many bytes from the offset on are alike: 1 or more, and never more than was asked about (0 when
+     * that was 0).
+     */
+    int64_t length;
+    /**
+     * What they hold: BLK_STATUS_DATA, BLK_STATUS_ZERO, or BLK_STATUS_ZERO | BLK_STATUS_HOLE. Later
+     * versions may add bits.
+     */
+    uint32_t flags;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} BlkBlockStatus;
 
 /**
  * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
@@ -486,6 +527,22 @@ typedef struct BlkDriver {
                                   uint32_t flags,
                                   BlkCompletionFunc cb,
                                   void *opaque);
+    /**
+     * Tells what `bytes` bytes from `offset` on hold: the first part of them that is alike. Covers every
+     * write whose callback came before. Any range may be asked about; what lies past the end of the image
+     * reads as zero. Never says zero where data is, but says data where it cannot tell: all of an image
+     * on a sharded or disperse volume, and whatever the bricks fail to answer. 0, or: -EINVAL negative
+     * numbers, a short struct · -EFBIG a range that ends past 2^63 · -EBADF not open.
+     *
+     * Synchronous, as getlength: any thread, blocks for one or two network round trips (the first call on
+     * an image for some more, since it opens it once more, by its path); calls from several threads take
+     * turns. While a brick is silent it waits as long as a read would.
+     */
+    int (*block_status)(struct BlkState *bs,
+                        int64_t offset,
+                        int64_t bytes,
+                        struct BlkBlockStatus *status,
+                        struct BlkError *error);
 } BlkDriver;
 
 /**

@@ -24,6 +24,14 @@ pub const BLK_O_NOCACHE: u32 = 0x0020;
 /// aio_write_zeroes flag: the space of what is zero need not stay allocated.
 pub const BLK_ZERO_MAY_UNMAP: u32 = 0x0001;
 
+/// BlkBlockStatus.flags: the bytes may hold data; nothing else is known of them.
+pub const BLK_STATUS_DATA: u32 = 0x0001;
+/// BlkBlockStatus.flags: the bytes read as zero.
+pub const BLK_STATUS_ZERO: u32 = 0x0002;
+/// BlkBlockStatus.flags, with BLK_STATUS_ZERO: the bricks hold no data there. Space may have been
+/// allocated all the same, by preallocation or aio_write_zeroes.
+pub const BLK_STATUS_HOLE: u32 = 0x0004;
+
 /// Report level: an operation failed.
 pub const BLK_REPORT_ERROR: c_int = 0;
 /// Report level: it works, but not as asked (for example RDMA that became TCP).
@@ -105,6 +113,22 @@ pub struct BlkError {
     pub stage: c_int,
     /// A sentence for a person, naming image, volume and server; NUL-terminated, cut to fit.
     pub message: [c_char; 1024],
+}
+
+/// What a range of an image holds. The host allocates it and sets struct_size; the rest is written on
+/// success only.
+#[repr(C)]
+pub struct BlkBlockStatus {
+    /// sizeof(BlkBlockStatus), set by the host before the call. A shorter one than this is -EINVAL.
+    pub struct_size: usize,
+    /// So many bytes from the offset on are alike: 1 or more, and never more than was asked about (0 when
+    /// that was 0).
+    pub length: i64,
+    /// What they hold: BLK_STATUS_DATA, BLK_STATUS_ZERO, or BLK_STATUS_ZERO | BLK_STATUS_HOLE. Later
+    /// versions may add bits.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// One image as the host holds it, the counterpart of the seed's BlockDriverState. The host
@@ -393,5 +417,24 @@ pub struct BlkDriver {
             cb: BlkCompletionFunc,
             opaque: *mut c_void,
         ) -> *mut BlkAiocb,
+    >,
+
+    /// Tells what `bytes` bytes from `offset` on hold: the first part of them that is alike. Covers every
+    /// write whose callback came before. Any range may be asked about; what lies past the end of the image
+    /// reads as zero. Never says zero where data is, but says data where it cannot tell: all of an image
+    /// on a sharded or disperse volume, and whatever the bricks fail to answer. 0, or: -EINVAL negative
+    /// numbers, a short struct · -EFBIG a range that ends past 2^63 · -EBADF not open.
+    ///
+    /// Synchronous, as getlength: any thread, blocks for one or two network round trips (the first call on
+    /// an image for some more, since it opens it once more, by its path); calls from several threads take
+    /// turns. While a brick is silent it waits as long as a read would.
+    pub block_status: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            offset: i64,
+            bytes: i64,
+            status: *mut BlkBlockStatus,
+            error: *mut BlkError,
+        ) -> c_int,
     >,
 }

@@ -92,6 +92,7 @@ macro_rules! driver {
             io_plug: Some(io_plug),
             io_unplug: Some(io_unplug),
             aio_write_zeroes: Some(space::aio_write_zeroes),
+            block_status: Some(space::block_status),
         }
     }};
 }

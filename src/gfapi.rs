@@ -16,6 +16,8 @@
 //! 7. `glfs_fsync_async` is never used. As that of every asynchronous call, its completion lets go of
 //!    the descriptor that the file has by then, another one when the graph has changed meanwhile,
 //!    whose memory is freed while in use. The others are used all the same: the README, under Limits.
+//! 8. `glfs_lseek` never looks for data or holes on a disperse volume, unless far from the end: at or
+//!    behind it, it sets the length of the file to zero.
 //!
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.
@@ -228,6 +230,16 @@ impl Connection {
 
     /// Whether the volume keeps files in pieces, or does not say.
     pub fn is_sharded(&self) -> bool {
+        self.has_translator(b"type features/shard")
+    }
+
+    /// Whether the volume spreads a file over several bricks by an erasure code, or does not say.
+    pub fn is_disperse(&self) -> bool {
+        self.has_translator(b"type cluster/disperse")
+    }
+
+    /// Whether the volume's description has that line; true when there is none.
+    fn has_translator(&self, wanted: &[u8]) -> bool {
         let mut text: Vec<u8> = Vec::new();
         // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
         // one, from beyond the end of the description. It can change in between.
@@ -241,9 +253,7 @@ impl Connection {
                 Ok(0) => std::thread::sleep(Duration::from_millis(5)),
                 Ok(_) => {
                     let lines = text.split(|&byte| byte == b'\n');
-                    return lines
-                        .map(<[u8]>::trim_ascii)
-                        .any(|line| line == b"type features/shard");
+                    return lines.map(<[u8]>::trim_ascii).any(|line| line == wanted);
                 }
                 Err(_) => text.resize(text.len() + ret.unsigned_abs(), 0),
             }

@@ -8,11 +8,14 @@ mod flush;
 mod length;
 mod open;
 mod registry;
+mod status;
 mod zeroes;
 
 use flush::Flushes;
 use length::Length;
 pub use registry::{ImageId, cancel, cancel_async, count, get};
+pub use status::Content;
+use status::Status;
 use zeroes::Zeroes;
 
 use crate::completion::Completions;
@@ -71,6 +74,7 @@ enum Phase {
 /// that flushes, while it does.
 struct Backing {
     file: File,
+    status: Status,
     volume: Connected,
 }
 

@@ -23,6 +23,9 @@ static const struct {
     WHOLE(BlkError), MEMBER(BlkError, struct_size), MEMBER(BlkError, error), MEMBER(BlkError, stage),
     MEMBER(BlkError, message),
 
+    WHOLE(BlkBlockStatus), MEMBER(BlkBlockStatus, struct_size), MEMBER(BlkBlockStatus, length),
+    MEMBER(BlkBlockStatus, flags), MEMBER(BlkBlockStatus, reserved),
+
     WHOLE(BlkState), MEMBER(BlkState, struct_size), MEMBER(BlkState, drv), MEMBER(BlkState, opaque),
     MEMBER(BlkState, host_data),
 
@@ -40,7 +43,7 @@ static const struct {
     MEMBER(BlkDriver, aio_preadv), MEMBER(BlkDriver, aio_pwritev), MEMBER(BlkDriver, aio_pdiscard),
     MEMBER(BlkDriver, aio_cancel_async), MEMBER(BlkDriver, drain), MEMBER(BlkDriver, get_completion_fd),
     MEMBER(BlkDriver, dispatch), MEMBER(BlkDriver, release), MEMBER(BlkDriver, io_plug), MEMBER(BlkDriver, io_unplug),
-    MEMBER(BlkDriver, aio_write_zeroes),
+    MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

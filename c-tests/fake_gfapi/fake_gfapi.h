@@ -24,7 +24,8 @@
  *   hang, hang-ANY    blocks until released (op FAKE_INIT), then succeeds
  *   slow:MS, slow-MS  takes MS milliseconds
  * Any other name connects at once. One that begins with "sharded" has a shard
- * translator in its description.
+ * translator in its description, one that begins with "disperse" that of an
+ * erasure code.
  *
  * Control functions may be called from any thread, also inside callbacks.
  */
@@ -155,6 +156,8 @@ enum fake_violation {
     FAKE_V_USE_AFTER_FINI,
     FAKE_V_USE_BEFORE_INIT,  /* the real one waits for ever */
     FAKE_V_SEEK_IN_FLIGHT,   /* lseek DATA/HOLE on an fd with async requests */
+    FAKE_V_SEEK_DISPERSE,    /* lseek DATA/HOLE at the end of a file or behind it, on
+                                a disperse volume: its length becomes 0 */
     FAKE_V_SERVER_MIX,       /* tcp and unix volfile servers on one object */
     FAKE_V_BAD_BUFFER,       /* longer than what glfs_get_volfile has: it reads on */
     FAKE_V_TOO_LARGE,        /* a transfer of 1 GiB or more: ENOTCONN */

@@ -206,8 +206,12 @@ EXPORT off_t glfs_lseek(glfs_fd_t *fd, off_t offset, int whence)
         if (atomic_load(&fd->submitted) != atomic_load(&fd->finished))
             violation(FAKE_V_SEEK_IN_FLIGHT, FAKE_LSEEK,
                       "async requests of this fd overwrite the result");
+        if (strncmp(volume_of_fd(fd), "disperse", 8) == 0 &&
+            fstat(fd->kernel_fd, &st) == 0 && offset >= st.st_size)
+            violation(FAKE_V_SEEK_DISPERSE, FAKE_LSEEK,
+                      "the length of the file becomes 0");
         at = lseek(fd->kernel_fd, offset, whence);
-        if (at < 0)
+        if (at < 0 && verdict.action != FAKE_FORCE)
             return -1;
         break;
     default:

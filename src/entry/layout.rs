@@ -38,12 +38,13 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
     BlkCreateOption { name, kind, help }
     BlkLayout { name, offset, size }
     BlkError { struct_size, error, stage, message }
+    BlkBlockStatus { struct_size, length, flags, reserved }
     BlkState { struct_size, drv, opaque, host_data }
     BlkHost { struct_size, abi_version, reserved, opaque, register_driver, set_fd_handler, report }
     BlkDriver {
         struct_size, abi_version, needs_filename, format_name, protocol_name, library_version, instance_size,
         create_options, layout, open, close, create, getlength, get_allocated_file_size, truncate, aio_readv,
         aio_writev, aio_flush, aio_discard, aio_cancel, has_zero_init, aio_preadv, aio_pwritev, aio_pdiscard,
-        aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, aio_write_zeroes,
+        aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, aio_write_zeroes, block_status,
     }
 });

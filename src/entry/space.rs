@@ -2,6 +2,7 @@
 //! The slots about zeroes and space.
 
 use super::*;
+use crate::image::Content;
 
 pub unsafe extern "C" fn aio_write_zeroes(
     bs: *mut BlkState,
@@ -24,4 +25,28 @@ pub unsafe extern "C" fn aio_write_zeroes(
         // SAFETY: the host's promise.
         unsafe { submit(bs, kind, (offset, bytes), Buffers::NONE, cb, opaque) }
     })
+}
+
+pub unsafe extern "C" fn block_status(
+    bs: *mut BlkState,
+    offset: i64,
+    bytes: i64,
+    status: *mut BlkBlockStatus,
+    error: *mut BlkError,
+) -> c_int {
+    let body = || {
+        // SAFETY: the host's promises of the header.
+        let (image, status) = unsafe { (image_of(bs)?, input::room(status, "BlkBlockStatus")?) };
+        let extent = image.status(offset, bytes)?;
+        status.length = extent.length;
+        status.flags = match extent.content {
+            Content::Data => BLK_STATUS_DATA,
+            Content::Zero => BLK_STATUS_ZERO,
+            Content::Hole => BLK_STATUS_ZERO | BLK_STATUS_HOLE,
+        };
+        status.reserved = 0;
+        Ok(0)
+    };
+    // SAFETY: the host's promise.
+    unsafe { guard::status(error, body) }
 }

@@ -72,3 +72,28 @@ impl File {
         Ok((check(ret as i64, libc::EIO)? as usize).min(buffer.len()))
     }
 }
+
+/// Only on a file of one's own (rule 5), and never on a disperse volume (rule 8).
+impl File {
+    /// Where the next data begins, from `offset` on; `None` when there is none.
+    pub fn seek_data(&self, offset: i64) -> Result<Option<i64>> {
+        self.seek(offset, libc::SEEK_DATA)
+    }
+
+    /// Where the next hole begins, from `offset` on; the end is one. `None` behind it.
+    pub fn seek_hole(&self, offset: i64) -> Result<Option<i64>> {
+        self.seek(offset, libc::SEEK_HOLE)
+    }
+
+    fn seek(&self, offset: i64, what: c_int) -> Result<Option<i64>> {
+        use_process_identity();
+        clear_errno();
+        // SAFETY: the file is live.
+        let ret = unsafe { sys::glfs_lseek(self.0.as_ptr(), offset, what) };
+        match check(ret, libc::EIO) {
+            Ok(at) => Ok(Some(at)),
+            Err(errno) if errno.get() == libc::ENXIO => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+}

@@ -26,7 +26,11 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
-        let backing = Arc::new(Backing { file, volume });
+        let backing = Arc::new(Backing {
+            file,
+            status: Status::new(),
+            volume,
+        });
         let image = registry::insert(|id| Image {
             id,
             location,
