@@ -299,6 +299,49 @@ typedef struct BlkBlockStatus {
 } BlkBlockStatus;
 
 /**
+ * What a host keeps to so that nothing has to be cut into pieces or refused. The host allocates it and
+ * sets struct_size; the rest is written on success only. Later versions add members at the end: what a
+ * larger struct of the host's holds beyond those that the library knows is left alone.
+ */
+typedef struct BlkLimits {
+    /**
+     * sizeof(BlkLimits), set by the host before the call. A shorter one than this is -EINVAL.
+     */
+    size_t struct_size;
+    /**
+     * Bytes of the largest read or write to make. Larger ones are accepted, and cut into calls of 16 MiB
+     * that go all at once; libgfapi copies what is written.
+     */
+    int64_t max_transfer;
+    /**
+     * Bytes of a read or write that the volume is best at, when there is a choice.
+     */
+    int64_t opt_transfer;
+    /**
+     * Bytes of the largest discard.
+     */
+    int64_t max_discard;
+    /**
+     * Bytes of the largest aio_write_zeroes.
+     */
+    int64_t max_write_zeroes;
+    /**
+     * Bytes of the longest image.
+     */
+    int64_t max_length;
+    /**
+     * Offsets and lengths of reads and writes are multiples of so many bytes: 1, or with BLK_O_NOCACHE
+     * the bricks' block size: 512 where they accept that, 4096 where they do not or the image is too short
+     * to tell.
+     */
+    uint32_t request_alignment;
+    /**
+     * Most buffer elements of a read or write; one of more is cut.
+     */
+    uint32_t max_iov;
+} BlkLimits;
+
+/**
  * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
  * names of the slots are the seed's without their `bdrv_`.
  */
@@ -543,6 +586,12 @@ typedef struct BlkDriver {
                         int64_t bytes,
                         struct BlkBlockStatus *status,
                         struct BlkError *error);
+    /**
+     * Tells what requests of this image should keep to; the same for as long as it is open. 0, or: -EINVAL
+     * NULL or a short struct · -EBADF not open. Any thread; with BLK_O_NOCACHE it blocks for a network
+     * round trip.
+     */
+    int (*get_limits)(struct BlkState *bs, struct BlkLimits *limits, struct BlkError *error);
 } BlkDriver;
 
 /**

@@ -131,6 +131,32 @@ pub struct BlkBlockStatus {
     pub reserved: u32,
 }
 
+/// What a host keeps to so that nothing has to be cut into pieces or refused. The host allocates it and
+/// sets struct_size; the rest is written on success only. Later versions add members at the end: what a
+/// larger struct of the host's holds beyond those that the library knows is left alone.
+#[repr(C)]
+pub struct BlkLimits {
+    /// sizeof(BlkLimits), set by the host before the call. A shorter one than this is -EINVAL.
+    pub struct_size: usize,
+    /// Bytes of the largest read or write to make. Larger ones are accepted, and cut into calls of 16 MiB
+    /// that go all at once; libgfapi copies what is written.
+    pub max_transfer: i64,
+    /// Bytes of a read or write that the volume is best at, when there is a choice.
+    pub opt_transfer: i64,
+    /// Bytes of the largest discard.
+    pub max_discard: i64,
+    /// Bytes of the largest aio_write_zeroes.
+    pub max_write_zeroes: i64,
+    /// Bytes of the longest image.
+    pub max_length: i64,
+    /// Offsets and lengths of reads and writes are multiples of so many bytes: 1, or with BLK_O_NOCACHE
+    /// the bricks' block size: 512 where they accept that, 4096 where they do not or the image is too short
+    /// to tell.
+    pub request_alignment: u32,
+    /// Most buffer elements of a read or write; one of more is cut.
+    pub max_iov: u32,
+}
+
 /// One image as the host holds it, the counterpart of the seed's BlockDriverState. The host
 /// allocates it and keeps it in place from open to close.
 #[repr(C)]
@@ -434,6 +460,17 @@ pub struct BlkDriver {
             offset: i64,
             bytes: i64,
             status: *mut BlkBlockStatus,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// Tells what requests of this image should keep to; the same for as long as it is open. 0, or: -EINVAL
+    /// NULL or a short struct · -EBADF not open. Any thread; with BLK_O_NOCACHE it blocks for a network
+    /// round trip.
+    pub get_limits: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            limits: *mut BlkLimits,
             error: *mut BlkError,
         ) -> c_int,
     >,

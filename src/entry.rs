@@ -93,6 +93,7 @@ macro_rules! driver {
             io_unplug: Some(io_unplug),
             aio_write_zeroes: Some(space::aio_write_zeroes),
             block_status: Some(space::block_status),
+            get_limits: Some(space::get_limits),
         }
     }};
 }

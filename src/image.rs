@@ -6,6 +6,7 @@
 
 mod flush;
 mod length;
+mod limits;
 mod open;
 mod registry;
 mod status;
@@ -46,6 +47,8 @@ pub struct Image {
     /// For messages.
     location: ImageLocation,
     read_write: bool,
+    /// O_DIRECT on the bricks.
+    direct: bool,
     poll_loop: Box<dyn PollLoop>,
     phase: RwLock<Phase>,
     requests: Slab,

@@ -42,6 +42,11 @@ const MOST_BYTES: i64 = 1 << 20;
 /// larger one libgfapi maps fresh memory each time, which costs more than another call.
 const MOST_READ_WHOLE: i64 = 256 << 10;
 
+/// What a host does well to read or write at a time: no call of several requests is larger.
+pub fn best_transfer(sharded: bool) -> i64 {
+    if sharded { MOST_BYTES } else { MOST_READ_WHOLE }
+}
+
 /// Most requests in such a call.
 const MOST_MEMBERS: usize = 256;
 
@@ -155,7 +160,7 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// Nothing waits. `sharded`: the volume keeps a file in pieces.
     pub fn new(sharded: bool) -> Queue<T> {
         Queue {
-            most_read: if sharded { MOST_BYTES } else { MOST_READ_WHOLE },
+            most_read: best_transfer(sharded),
             calls: 0,
             plugs: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),

@@ -24,6 +24,7 @@ mod shared;
 mod slab;
 mod zeroes;
 
+pub use part::MAX_IOV;
 use part::{Part, cut, zero_fill};
 pub use slab::{Handle, Slab, SlotRef};
 pub use zeroes::Zeroing;

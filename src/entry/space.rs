@@ -50,3 +50,28 @@ pub unsafe extern "C" fn block_status(
     // SAFETY: the host's promise.
     unsafe { guard::status(error, body) }
 }
+
+pub unsafe extern "C" fn get_limits(
+    bs: *mut BlkState,
+    limits: *mut BlkLimits,
+    error: *mut BlkError,
+) -> c_int {
+    let body = || {
+        // SAFETY: the host's promises of the header.
+        let (image, room) = unsafe { (image_of(bs)?, input::room(limits, "BlkLimits")?) };
+        let limits = image.limits()?;
+        *room = BlkLimits {
+            struct_size: room.struct_size,
+            max_transfer: limits.transfer,
+            opt_transfer: limits.best_transfer,
+            max_discard: limits.range,
+            max_write_zeroes: limits.range,
+            max_length: limits.length,
+            request_alignment: limits.alignment,
+            max_iov: limits.elements,
+        };
+        Ok(0)
+    };
+    // SAFETY: the host's promise.
+    unsafe { guard::status(error, body) }
+}

@@ -35,6 +35,7 @@ impl Image {
             id,
             location,
             read_write: options.read_write,
+            direct: options.no_cache,
             poll_loop,
             zeroes: Zeroes::new(&backing),
             phase: RwLock::new(Phase::Open(backing)),

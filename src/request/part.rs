@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub(super) const MAX_TRANSFER: i64 = 16 << 20;
 
 /// Most elements that one call gets; known to work.
-pub(super) const MAX_IOV: usize = 32768;
+pub const MAX_IOV: usize = 32768;
 
 /// Where a request is cut when its elements are too many: a multiple of every block size, for
 /// O_DIRECT.
