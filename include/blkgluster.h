@@ -126,6 +126,21 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_STATUS_HOLE 4
 
 /**
+ * Preallocation: new space is allocated as it is written.
+ */
+#define BLK_PREALLOC_OFF 0
+
+/**
+ * Preallocation: new space is allocated at once (fallocate).
+ */
+#define BLK_PREALLOC_FALLOC 1
+
+/**
+ * Preallocation: new space is allocated and filled with zeroes at once, by the bricks where they can.
+ */
+#define BLK_PREALLOC_FULL 2
+
+/**
  * Report level: an operation failed.
  */
 #define BLK_REPORT_ERROR 0
@@ -175,7 +190,7 @@ typedef struct BlkCreateOption {
     const char *name;
     /**
      * Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
-     * k, M, G, T (powers of 1024).
+     * k, M, G, T (powers of 1024); "a|b|c" is one of these words.
      */
     const char *kind;
     /**
@@ -342,6 +357,14 @@ typedef struct BlkLimits {
 } BlkLimits;
 
 /**
+ * Told by create_with_progress and truncate_with_preallocation, on the thread that called them, that
+ * `done` of `total` bytes have their space: with 0 at first, then after each chunk of up to 64 MiB.
+ * `opaque` is the one given with the call. Returns 0 to go on; anything else ends the call with -ECANCELED.
+ * It may use the image, but must neither close nor drain it, nor wait for requests that reach past its end.
+ */
+typedef int (*BlkProgressFunc)(void *opaque, int64_t done, int64_t total);
+
+/**
  * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
  * names of the slots are the seed's without their `bdrv_`.
  */
@@ -414,9 +437,10 @@ typedef struct BlkDriver {
     /**
      * Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
      * open. `options`: those of create_options and the ones of open that shape the connection;
-     * NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
-     * cannot be set, an image that did not exist before is removed again. Seed:
-     * qemu_gluster_create.
+     * NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. `preallocation`
+     * (off, falloc or full, see BLK_PREALLOC_*; default off) allocates its space at once, which takes its
+     * time. When that fails, or the size cannot be set, an image that did not exist before is removed again,
+     * and another one is empty. Seed: qemu_gluster_create.
      */
     int (*create)(const char *filename, const struct BlkOption *options, struct BlkError *error);
     /**
@@ -592,6 +616,32 @@ typedef struct BlkDriver {
      * round trip.
      */
     int (*get_limits)(struct BlkState *bs, struct BlkLimits *limits, struct BlkError *error);
+    /**
+     * create, which tells how far its preallocation has come. `progress` may be NULL. -ECANCELED when it
+     * said so; then there is no new image, and an old one is empty.
+     */
+    int (*create_with_progress)(const char *filename,
+                                const struct BlkOption *options,
+                                BlkProgressFunc progress,
+                                void *opaque,
+                                struct BlkError *error);
+    /**
+     * truncate, which allocates what the image grows by, and nothing else. `preallocation`: one of
+     * BLK_PREALLOC_*; with BLK_PREALLOC_OFF it is truncate. `progress` may be NULL. Blocks for as long as
+     * it takes; meanwhile requests that reach past the old end wait (also those that a sharded image's last
+     * byte is a part of), and close and drain on other threads do: a close ends it, with -EBADF.
+     *
+     * After a failure the image has its old length. 0, or: -EINVAL an unknown preallocation, a negative
+     * length, or a shrink with preallocation · -EBUSY requests that reach past the end are in flight (on a
+     * sharded volume: any that change the image), or another such call: drain first · -ECANCELED ·
+     * -EOPNOTSUPP the bricks cannot preallocate · -ENOSPC and what else the bricks answer.
+     */
+    int (*truncate_with_preallocation)(struct BlkState *bs,
+                                       int64_t length,
+                                       int preallocation,
+                                       BlkProgressFunc progress,
+                                       void *opaque,
+                                       struct BlkError *error);
 } BlkDriver;
 
 /**

@@ -32,6 +32,13 @@ pub const BLK_STATUS_ZERO: u32 = 0x0002;
 /// allocated all the same, by preallocation or aio_write_zeroes.
 pub const BLK_STATUS_HOLE: u32 = 0x0004;
 
+/// Preallocation: new space is allocated as it is written.
+pub const BLK_PREALLOC_OFF: c_int = 0;
+/// Preallocation: new space is allocated at once (fallocate).
+pub const BLK_PREALLOC_FALLOC: c_int = 1;
+/// Preallocation: new space is allocated and filled with zeroes at once, by the bricks where they can.
+pub const BLK_PREALLOC_FULL: c_int = 2;
+
 /// Report level: an operation failed.
 pub const BLK_REPORT_ERROR: c_int = 0;
 /// Report level: it works, but not as asked (for example RDMA that became TCP).
@@ -62,6 +69,13 @@ pub struct BlkAiocb {
 /// `ret` is 0 on success and -errno on failure. `opaque` is the one given with the request.
 pub type BlkCompletionFunc = Option<unsafe extern "C" fn(opaque: *mut c_void, ret: c_int)>;
 
+/// Told by create_with_progress and truncate_with_preallocation, on the thread that called them, that
+/// `done` of `total` bytes have their space: with 0 at first, then after each chunk of up to 64 MiB.
+/// `opaque` is the one given with the call. Returns 0 to go on; anything else ends the call with -ECANCELED.
+/// It may use the image, but must neither close nor drain it, nor wait for requests that reach past its end.
+pub type BlkProgressFunc =
+    Option<unsafe extern "C" fn(opaque: *mut c_void, done: i64, total: i64) -> c_int>;
+
 /// What the host calls when a completion fd is readable, with the `arg` that came with it.
 /// Calling it once too often, or after the image was closed, does nothing.
 pub type BlkFdHandler = Option<unsafe extern "C" fn(arg: *mut c_void)>;
@@ -82,7 +96,7 @@ pub struct BlkCreateOption {
     /// Name of the option.
     pub name: *const c_char,
     /// Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
-    /// k, M, G, T (powers of 1024).
+    /// k, M, G, T (powers of 1024); "a|b|c" is one of these words.
     pub kind: *const c_char,
     /// One line for a person.
     pub help: *const c_char,
@@ -268,9 +282,10 @@ pub struct BlkDriver {
 
     /// Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
     /// open. `options`: those of create_options and the ones of open that shape the connection;
-    /// NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
-    /// cannot be set, an image that did not exist before is removed again. Seed:
-    /// qemu_gluster_create.
+    /// NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. `preallocation`
+    /// (off, falloc or full, see BLK_PREALLOC_*; default off) allocates its space at once, which takes its
+    /// time. When that fails, or the size cannot be set, an image that did not exist before is removed again,
+    /// and another one is empty. Seed: qemu_gluster_create.
     pub create: Option<
         unsafe extern "C" fn(
             filename: *const c_char,
@@ -471,6 +486,38 @@ pub struct BlkDriver {
         unsafe extern "C" fn(
             bs: *mut BlkState,
             limits: *mut BlkLimits,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// create, which tells how far its preallocation has come. `progress` may be NULL. -ECANCELED when it
+    /// said so; then there is no new image, and an old one is empty.
+    pub create_with_progress: Option<
+        unsafe extern "C" fn(
+            filename: *const c_char,
+            options: *const BlkOption,
+            progress: BlkProgressFunc,
+            opaque: *mut c_void,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// truncate, which allocates what the image grows by, and nothing else. `preallocation`: one of
+    /// BLK_PREALLOC_*; with BLK_PREALLOC_OFF it is truncate. `progress` may be NULL. Blocks for as long as
+    /// it takes; meanwhile requests that reach past the old end wait (also those that a sharded image's last
+    /// byte is a part of), and close and drain on other threads do: a close ends it, with -EBADF.
+    ///
+    /// After a failure the image has its old length. 0, or: -EINVAL an unknown preallocation, a negative
+    /// length, or a shrink with preallocation · -EBUSY requests that reach past the end are in flight (on a
+    /// sharded volume: any that change the image), or another such call: drain first · -ECANCELED ·
+    /// -EOPNOTSUPP the bricks cannot preallocate · -ENOSPC and what else the bricks answer.
+    pub truncate_with_preallocation: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            length: i64,
+            preallocation: c_int,
+            progress: BlkProgressFunc,
+            opaque: *mut c_void,
             error: *mut BlkError,
         ) -> c_int,
     >,

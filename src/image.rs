@@ -8,6 +8,7 @@ mod flush;
 mod length;
 mod limits;
 mod open;
+mod preallocate;
 mod registry;
 mod status;
 mod zeroes;

@@ -83,6 +83,32 @@ pub struct CreateOptions {
     pub location: ImageLocation,
     /// Its length in bytes, a multiple of [`SECTOR`].
     pub size: i64,
+    /// Whether it gets its space at once.
+    pub preallocation: Preallocation,
+}
+
+/// How a new range gets its space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preallocation {
+    /// As it is written.
+    Off,
+    /// At once.
+    Falloc,
+    /// At once, filled with zeroes.
+    Full,
+}
+
+impl Preallocation {
+    fn parse(text: &str) -> Result<Preallocation> {
+        match text {
+            "off" => Ok(Preallocation::Off),
+            "falloc" => Ok(Preallocation::Falloc),
+            "full" => Ok(Preallocation::Full),
+            _ => Err(Error::invalid(format!(
+                "preallocation takes off, falloc or full, not '{text}'"
+            ))),
+        }
+    }
 }
 
 /// A name and a value, as the host gave them.
@@ -140,7 +166,13 @@ impl CreateOptions {
             raw.set(
                 name,
                 value,
-                &["size", "write-cache", "connect-timeout", "keep-connection"],
+                &[
+                    "size",
+                    "preallocation",
+                    "write-cache",
+                    "connect-timeout",
+                    "keep-connection",
+                ],
             )?;
         }
         let size = match raw.size {
@@ -150,6 +182,9 @@ impl CreateOptions {
         Ok(CreateOptions {
             location: raw.locate(protocol, filename, false)?,
             size,
+            preallocation: raw
+                .preallocation
+                .map_or(Ok(Preallocation::Off), Preallocation::parse)?,
         })
     }
 }
@@ -159,6 +194,7 @@ impl CreateOptions {
 struct Raw<'a> {
     filename: Option<&'a str>,
     size: Option<&'a str>,
+    preallocation: Option<&'a str>,
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
     keep_connection: Option<&'a str>,
@@ -169,6 +205,7 @@ impl<'a> Raw<'a> {
         let place = match name {
             "filename" => &mut self.filename,
             "size" => &mut self.size,
+            "preallocation" => &mut self.preallocation,
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
             "keep-connection" => &mut self.keep_connection,

@@ -234,7 +234,7 @@ impl<T: Copy + PartialEq> Queue<T> {
     }
 
     /// From now on what overlaps the range waits, until `let_go`.
-    fn hold(&mut self, range: Range) {
+    pub fn hold(&mut self, range: Range) {
         self.shared.push(range);
     }
 

@@ -48,7 +48,8 @@ static const struct {
     MEMBER(BlkDriver, aio_cancel_async), MEMBER(BlkDriver, drain), MEMBER(BlkDriver, get_completion_fd),
     MEMBER(BlkDriver, dispatch), MEMBER(BlkDriver, release), MEMBER(BlkDriver, io_plug), MEMBER(BlkDriver, io_unplug),
     MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
-    MEMBER(BlkDriver, get_limits),
+    MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
+    MEMBER(BlkDriver, truncate_with_preallocation),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

@@ -48,6 +48,7 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         struct_size, abi_version, needs_filename, format_name, protocol_name, library_version, instance_size,
         create_options, layout, open, close, create, getlength, get_allocated_file_size, truncate, aio_readv,
         aio_writev, aio_flush, aio_discard, aio_cancel, has_zero_init, aio_preadv, aio_pwritev, aio_pdiscard,
-        aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, aio_write_zeroes, block_status, get_limits,
+        aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug,
+        aio_write_zeroes, block_status, get_limits, create_with_progress, truncate_with_preallocation,
     }
 });

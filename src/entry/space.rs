@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::image::Content;
+use crate::options::{CreateOptions, Preallocation};
 
 pub unsafe extern "C" fn aio_write_zeroes(
     bs: *mut BlkState,
@@ -70,6 +71,78 @@ pub unsafe extern "C" fn get_limits(
             request_alignment: limits.alignment,
             max_iov: limits.elements,
         };
+        Ok(0)
+    };
+    // SAFETY: the host's promise.
+    unsafe { guard::status(error, body) }
+}
+
+/// Asks the host whether to go on.
+///
+/// # Safety
+/// The host's promises of the header.
+unsafe fn go_on(progress: BlkProgressFunc, opaque: *mut c_void, done: i64, total: i64) -> bool {
+    match progress {
+        // SAFETY: the caller's.
+        Some(progress) => unsafe { progress(opaque, done, total) == 0 },
+        None => true,
+    }
+}
+
+/// Both slots that create.
+///
+/// # Safety
+/// The host's promises of the header.
+pub unsafe fn create(
+    protocol: &'static str,
+    filename: *const c_char,
+    options: *const BlkOption,
+    progress: BlkProgressFunc,
+    opaque: *mut c_void,
+    error: *mut BlkError,
+) -> c_int {
+    let body = || {
+        host::current()?;
+        // SAFETY: the host's promises of the header.
+        let filename = unsafe { input::text(filename, "filename")? };
+        // SAFETY: as above.
+        let pairs = unsafe { input::options(options)? };
+        let options = CreateOptions::parse(protocol, filename, &pairs)?;
+        // SAFETY: as above.
+        Image::create(&options, &mut |done, total| unsafe {
+            go_on(progress, opaque, done, total)
+        })?;
+        Ok(0)
+    };
+    // SAFETY: the host's promise.
+    unsafe { guard::status(error, body) }
+}
+
+pub unsafe extern "C" fn truncate_with_preallocation(
+    bs: *mut BlkState,
+    length: i64,
+    preallocation: c_int,
+    progress: BlkProgressFunc,
+    opaque: *mut c_void,
+    error: *mut BlkError,
+) -> c_int {
+    let body = || {
+        let how = match preallocation {
+            BLK_PREALLOC_OFF => Preallocation::Off,
+            BLK_PREALLOC_FALLOC => Preallocation::Falloc,
+            BLK_PREALLOC_FULL => Preallocation::Full,
+            other => {
+                return Err(Error::invalid(format!(
+                    "preallocation {other} is unknown; there are BLK_PREALLOC_OFF, _FALLOC and _FULL"
+                )));
+            }
+        };
+        // SAFETY: the host's promises of the header.
+        let image = unsafe { image_of(bs)? };
+        // SAFETY: as above.
+        image.grow(length, how, &mut |done, total| unsafe {
+            go_on(progress, opaque, done, total)
+        })?;
         Ok(0)
     };
     // SAFETY: the host's promise.

@@ -25,6 +25,19 @@ impl File {
         Ok(())
     }
 
+    /// Allocates space for a range, and grows the file when it ends past the end. What was there stays.
+    pub fn fallocate(&self, offset: i64, length: i64) -> Result<()> {
+        use_process_identity();
+        clear_errno();
+        // A sharded volume knows no KEEP_SIZE.
+        let keep_size = 0;
+        // SAFETY: the file is live.
+        let ret =
+            unsafe { sys::glfs_fallocate(self.0.as_ptr(), keep_size, offset, length as usize) };
+        check(ret, libc::EIO)?;
+        Ok(())
+    }
+
     /// Gives the space of a range back.
     pub fn discard(&self, offset: i64, length: i64) -> Result<()> {
         use_process_identity();

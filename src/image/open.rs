@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Opening and creating images.
 
+use super::preallocate::{Progress, allocate, asked};
 use super::*;
-use crate::options::{CreateOptions, OpenOptions};
+use crate::options::{CreateOptions, OpenOptions, Preallocation};
 use crate::volume;
 use std::time::Instant;
 
@@ -92,7 +93,7 @@ impl Image {
     }
 
     /// Makes an image of the given size.
-    pub fn create(options: &CreateOptions) -> Result<()> {
+    pub fn create(options: &CreateOptions, progress: &mut Progress<'_>) -> Result<()> {
         let location = &options.location;
         warn_about_rdma(location);
         // No O_TRUNC: on a sharded volume it empties the first shard only.
@@ -109,8 +110,18 @@ impl Image {
             })?;
         let emptied = if is_new { Ok(()) } else { file.truncate(0) };
         let sized = emptied.and_then(|()| file.truncate(options.size));
+        let allocated = sized.and_then(|()| match options.preallocation {
+            Preallocation::Off => Ok(()),
+            how => allocate(&file, 0, options.size, how, &mut |done, total| {
+                asked(progress, done, total)
+            }),
+        });
+        if allocated.is_err() && !is_new {
+            // Best effort, as below: not half of what was asked for.
+            let _ = file.truncate(0);
+        }
         let closed = file.close();
-        let done = sized.and(closed);
+        let done = allocated.and(closed);
         if done.is_err() && is_new {
             // Best effort: the error to tell is the first.
             let _ = volume.connection().unlink(location.path());
@@ -167,6 +178,8 @@ fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
             "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"
         }
         libc::EFBIG => "; the size is beyond what the bricks' file system allows",
+        libc::ENOSPC | libc::EDQUOT => "; make room on the bricks and try again",
+        libc::EOPNOTSUPP => "; the bricks' file system cannot preallocate, see preallocation",
         _ => "",
     };
     Error::new(

@@ -194,23 +194,13 @@ impl Zeroes {
         if piece.discard && self.discard(file, piece)? {
             return Ok(());
         }
-        if !self.no_zerofill.load(Ordering::Relaxed) {
-            match file.zerofill(piece.offset, piece.length) {
-                Err(errno) if is_unknown(errno) => self.no_zerofill.store(true, Ordering::Relaxed),
-                // Perhaps not the range itself, but how the brick writes it.
-                Err(errno) if errno.get() == libc::EINVAL => {}
-                done => return done,
-            }
-        }
-        let mut done = 0;
-        while done < piece.length {
-            let offset = piece.offset + done;
-            match file.write_zeroes(offset, piece.length - done, piece.through)? {
-                written if written > 0 => done += written,
-                _ => return Err(Errno::new(libc::EIO, libc::EIO)),
-            }
-        }
-        Ok(())
+        fill(
+            file,
+            piece.offset,
+            piece.length,
+            piece.through,
+            &self.no_zerofill,
+        )
     }
 
     /// Whether the piece reads as zero after it.
@@ -221,7 +211,6 @@ impl Zeroes {
                 self.discards.store(Trust::Bad as u8, Ordering::Relaxed);
                 return Ok(false);
             }
-            Err(errno) if errno.get() == libc::EINVAL => return Ok(false),
             Err(errno) => return Err(errno),
         }
         let is_zero = if self.trust() == Trust::Good {
@@ -290,6 +279,31 @@ impl Job for Zeroes {
             work.request.call_off(why);
         }
     }
+}
+
+/// Fills a range with zeroes that stay allocated. `no_zerofill`: what is known of the volume, which is
+/// asked unless it was in vain.
+pub(super) fn fill(
+    file: &File,
+    offset: i64,
+    length: i64,
+    through: bool,
+    no_zerofill: &AtomicBool,
+) -> gfapi::Result<()> {
+    if !no_zerofill.load(Ordering::Relaxed) {
+        match file.zerofill(offset, length) {
+            Err(errno) if is_unknown(errno) => no_zerofill.store(true, Ordering::Relaxed),
+            done => return done,
+        }
+    }
+    let mut done = 0;
+    while done < length {
+        match file.write_zeroes(offset + done, length - done, through)? {
+            written if written > 0 => done += written,
+            _ => return Err(Errno::new(libc::EIO, libc::EIO)),
+        }
+    }
+    Ok(())
 }
 
 /// The volume has no such call.
