@@ -44,10 +44,13 @@
  *
  * THREADS
  *   blkgluster_init, release     one thread at a time.
- *   create, has_zero_init        any thread.
+ *   create, create_with_progress, has_zero_init
+ *                                any thread.
  *   aio_* (not aio_cancel), io_plug, io_unplug
  *                                any thread, also several at once on one image, also inside callbacks.
- *   getlength, truncate, ...     any thread, also inside callbacks; they block for a network round trip.
+ *   getlength, truncate, block_status, get_limits, ...
+ *                                any thread, also inside callbacks; they block for a network round trip.
+ *   truncate_with_preallocation  any thread, also inside callbacks; blocks for as long as it takes.
  *   open                         any thread; one at a time for one BlkState.
  *   on_readable, dispatch, aio_cancel, drain, close
  *                                the thread that drains the image's completion fd; also inside a callback.

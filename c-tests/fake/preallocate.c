@@ -270,7 +270,7 @@ static int joined(pthread_t thread)
 
 static void meanwhile(int how, int op, int err)
 {
-    struct io past = {0}, across = {0}, below = {0}, read = {0}, zero = {0};
+    struct io past = {0}, across = {0}, below = {0}, read = {0}, zero = {0}, low = {0};
     unsigned char ones[8192], there[8192];
     pthread_t thread;
     int rule;
@@ -287,6 +287,8 @@ static void meanwhile(int how, int op, int err)
     io_pread(&read, &img, there, sizeof(there), OLD + MiB);
     io_pwrite(&below, &img, ones, 4096, 0);
     is(io_wait(&below), 0, "a write below the end ends");
+    /* Two zerofills at once would be noticed. */
+    io_zeroes(&low, &img, 4096, 0, 0);
     run_for(0.02);
     is(past.done + across.done + zero.done + read.done, 0, "what reaches past it waits");
     is(img.drv->truncate(&img.bs, 0, &error), -EBUSY, "no other change of length: %s", error.message);
@@ -301,6 +303,7 @@ static void meanwhile(int how, int op, int err)
     is(io_wait(&across), 0, "... and the one across");
     is(io_wait(&zero), 0, "... the zeroes");
     is(io_wait(&read), 0, "... and the read");
+    is(io_wait(&low), 0, "zeroes below the end");
     ok(pread_sync(&img, there, sizeof(there), OLD + MiB) == 0 && all_bytes(there, sizeof(there), 1), "which is there");
     ok(pread_sync(&img, there, sizeof(there), OLD - 4096) == 0 && all_bytes(there, sizeof(there), 1), "as is the other");
     is(img.drv->getlength(&img.bs), err == FAKE_AS_IS ? NEW : OLD + 2 * MiB + 100, "the length");

@@ -158,6 +158,8 @@ enum fake_violation {
     FAKE_V_SEEK_IN_FLIGHT,   /* lseek DATA/HOLE on an fd with async requests */
     FAKE_V_SEEK_DISPERSE,    /* lseek DATA/HOLE at the end of a file or behind it, on
                                 a disperse volume: its length becomes 0 */
+    FAKE_V_ZEROFILL_TOGETHER, /* two zerofills on one fd: a brick may write from
+                                a position that they share */
     FAKE_V_SERVER_MIX,       /* tcp and unix volfile servers on one object */
     FAKE_V_BAD_BUFFER,       /* longer than what glfs_get_volfile has: it reads on */
     FAKE_V_TOO_LARGE,        /* a transfer of 1 GiB or more: ENOTCONN */

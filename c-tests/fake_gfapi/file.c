@@ -335,6 +335,12 @@ EXPORT int glfs_discard(glfs_fd_t *fd, off_t offset, size_t length)
 
 EXPORT int glfs_zerofill(glfs_fd_t *fd, off_t offset, off_t length)
 {
-    return (int)transfer(FAKE_ZEROFILL, IO_ZEROFILL, fd, NULL, 0, offset, length,
-                         NULL, NULL);
+    int ret;
+
+    if (fd && atomic_fetch_add(&fd->zerofills, 1))
+        violation(FAKE_V_ZEROFILL_TOGETHER, FAKE_ZEROFILL, "another one is under way on this fd");
+    ret = (int)transfer(FAKE_ZEROFILL, IO_ZEROFILL, fd, NULL, 0, offset, length, NULL, NULL);
+    if (fd)
+        atomic_fetch_sub(&fd->zerofills, 1);
+    return ret;
 }

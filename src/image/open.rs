@@ -2,6 +2,7 @@
 //! Opening and creating images.
 
 use super::preallocate::{Progress, allocate, asked};
+use super::zeroes::Filler;
 use super::*;
 use crate::options::{CreateOptions, OpenOptions, Preallocation};
 use crate::volume;
@@ -112,9 +113,14 @@ impl Image {
         let sized = emptied.and_then(|()| file.truncate(options.size));
         let allocated = sized.and_then(|()| match options.preallocation {
             Preallocation::Off => Ok(()),
-            how => allocate(&file, 0, options.size, how, &mut |done, total| {
-                asked(progress, done, total)
-            }),
+            how => allocate(
+                &file,
+                &Filler::new(),
+                0,
+                options.size,
+                how,
+                &mut |done, total| asked(progress, done, total),
+            ),
         });
         if allocated.is_err() && !is_new {
             // Best effort, as below: not half of what was asked for.

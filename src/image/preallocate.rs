@@ -5,7 +5,7 @@
 //! with zeroes must not overwrite what was written there meanwhile, and a growth that fails goes back to
 //! the old length without taking such a write along.
 
-use super::zeroes::fill;
+use super::zeroes::Filler;
 use super::*;
 use crate::options::Preallocation;
 
@@ -22,16 +22,16 @@ pub type Progress<'a> = dyn FnMut(i64, i64) -> bool + 'a;
 /// `go_on` says no.
 pub(super) fn allocate(
     file: &File,
+    filler: &Filler,
     offset: i64,
     end: i64,
     how: Preallocation,
     go_on: &mut dyn FnMut(i64, i64) -> gfapi::Result<()>,
 ) -> gfapi::Result<()> {
-    let no_zerofill = AtomicBool::new(false);
     let mut at = offset;
     go_on(0, end - offset)?;
     while at < end {
-        let most = if no_zerofill.load(Ordering::Relaxed) {
+        let most = if how == Preallocation::Full && filler.only_writes() {
             WRITTEN_CHUNK
         } else {
             CHUNK
@@ -40,7 +40,7 @@ pub(super) fn allocate(
         match how {
             Preallocation::Off => {}
             Preallocation::Falloc => file.fallocate(at, length)?,
-            Preallocation::Full => fill(file, at, length, false, &no_zerofill)?,
+            Preallocation::Full => filler.fill(file, at, length, false)?,
         }
         at += length;
         go_on(at - offset, end - offset)?;
@@ -171,7 +171,7 @@ impl Image {
         };
         let grown = file
             .truncate(length)
-            .and_then(|()| allocate(file, old, length, how, &mut go_on));
+            .and_then(|()| allocate(file, self.zeroes.filler(), old, length, how, &mut go_on));
         let back = match grown {
             Ok(()) => Ok(()),
             Err(_) => self.cut_back(backing, old),

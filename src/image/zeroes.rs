@@ -38,8 +38,7 @@ pub(super) struct Zeroes {
     line: Mutex<Line>,
     /// A discard left zeroes behind, or not: a [`Trust`].
     discards: AtomicU8,
-    /// The volume has no zerofill.
-    no_zerofill: AtomicBool,
+    filler: Filler,
 }
 
 struct Line {
@@ -95,7 +94,7 @@ impl Zeroes {
                 at_work: false,
             }),
             discards: AtomicU8::new(Trust::Untried as u8),
-            no_zerofill: AtomicBool::new(false),
+            filler: Filler::new(),
         })
     }
 
@@ -140,6 +139,11 @@ impl Zeroes {
         false
     }
 
+    /// For whoever else fills a part of the image.
+    pub(super) fn filler(&self) -> &Filler {
+        &self.filler
+    }
+
     /// Gives the image's file back. Nothing is in flight.
     pub(super) fn let_go(&self) {
         self.line.lock().backing = None;
@@ -165,7 +169,7 @@ impl Zeroes {
             through,
         } = work.left;
         let discard = may_unmap && offset < work.known && self.trust() != Trust::Bad;
-        let written = !discard && self.no_zerofill.load(Ordering::Relaxed);
+        let written = !discard && self.filler.only_writes();
         let mut length = length.min(if written { WRITTEN_PIECE } else { PIECE });
         if discard {
             // It does not grow the image.
@@ -194,13 +198,8 @@ impl Zeroes {
         if piece.discard && self.discard(file, piece)? {
             return Ok(());
         }
-        fill(
-            file,
-            piece.offset,
-            piece.length,
-            piece.through,
-            &self.no_zerofill,
-        )
+        self.filler
+            .fill(file, piece.offset, piece.length, piece.through)
     }
 
     /// Whether the piece reads as zero after it.
@@ -281,29 +280,52 @@ impl Job for Zeroes {
     }
 }
 
-/// Fills a range with zeroes that stay allocated. `no_zerofill`: what is known of the volume, which is
-/// asked unless it was in vain.
-pub(super) fn fill(
-    file: &File,
-    offset: i64,
-    length: i64,
-    through: bool,
-    no_zerofill: &AtomicBool,
-) -> gfapi::Result<()> {
-    if !no_zerofill.load(Ordering::Relaxed) {
-        match file.zerofill(offset, length) {
-            Err(errno) if is_unknown(errno) => no_zerofill.store(true, Ordering::Relaxed),
-            done => return done,
+/// Fills ranges of one file with zeroes that stay allocated.
+pub(super) struct Filler {
+    /// The volume has no zerofill.
+    no_zerofill: AtomicBool,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Filler {
+    pub(super) fn new() -> Filler {
+        Filler {
+            no_zerofill: AtomicBool::new(false),
+            one_at_a_time: Mutex::new(()),
         }
     }
-    let mut done = 0;
-    while done < length {
-        match file.write_zeroes(offset + done, length - done, through)? {
-            written if written > 0 => done += written,
-            _ => return Err(Errno::new(libc::EIO, libc::EIO)),
-        }
+
+    /// The volume is known to have no zerofill.
+    pub(super) fn only_writes(&self) -> bool {
+        self.no_zerofill.load(Ordering::Relaxed)
     }
-    Ok(())
+
+    pub(super) fn fill(
+        &self,
+        file: &File,
+        offset: i64,
+        length: i64,
+        through: bool,
+    ) -> gfapi::Result<()> {
+        if !self.only_writes() {
+            let done = {
+                let _alone = self.one_at_a_time.lock();
+                file.zerofill(offset, length)
+            };
+            match done {
+                Err(errno) if is_unknown(errno) => self.no_zerofill.store(true, Ordering::Relaxed),
+                done => return done,
+            }
+        }
+        let mut done = 0;
+        while done < length {
+            match file.write_zeroes(offset + done, length - done, through)? {
+                written if written > 0 => done += written,
+                _ => return Err(Errno::new(libc::EIO, libc::EIO)),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The volume has no such call.
