@@ -84,7 +84,7 @@ static void at_random(const char *volume, const char *write_cache, bool exact)
     snprintf(what, sizeof(what), "%s, write-cache=%s", volume, write_cache);
     memset(bytes_now, 0, BYTES);
     memset(state_of, HOLE, sizeof(state_of));
-    make_and_open(&img, uri, "8M", write_cache);
+    make_on_kept(&img, uri, "8M", write_cache);
     for (i = 1; i <= ROUNDS; i++) {
         change(&img, &state, &failures);
         /* Not after each: it must not settle what the next answer depends on. */
@@ -118,7 +118,7 @@ static void cached(const char *volume)
     int i, missed = 0;
 
     memset(block, 1, sizeof(block));
-    make_and_open(&img, uri, "8M", "on");
+    make_on_kept(&img, uri, "8M", "on");
     for (i = 0; i < 200; i++) {
         struct BlkBlockStatus status = {.struct_size = sizeof(status)};
         int64_t at = 4 * (int64_t)BLOCK * i;
@@ -140,7 +140,7 @@ static void replaced(const char *volume)
     struct BlkBlockStatus status = {.struct_size = sizeof(status)};
     struct img img;
 
-    make_and_open(&img, uri, "1M", "off");
+    make_on_kept(&img, uri, "1M", "off");
     ok(write_pattern(&img, 65536, 0, 1), "%s: data", volume);
     is(witness(volume, "create", "/status-replaced"), 0, "%s: another, empty file takes its place", volume);
     is(img.drv->block_status(&img.bs, 0, 65536, &status, NULL), 0, "%s: asked then", volume);
@@ -150,19 +150,24 @@ static void replaced(const char *volume)
 
 int main(void)
 {
+    struct img keeper;
+
     t_begin("block_status: as the bricks have it, and never zero where data is");
     load_for_volumes();
     bytes_now = t_alloc(BYTES);
     for EACH_VOLUME (volume) {
         bool exact = !strcmp(*volume, "plain") || !strcmp(*volume, "rep3");
 
+        keep_connected(&keeper, *volume);
         at_random(*volume, "off", exact);
         if (exact) {
             at_random(*volume, "on", exact);
             cached(*volume);
         }
+        if (!strcmp(*volume, "plain"))
+            replaced(*volume);
+        img_close(&keeper);
     }
-    replaced("plain");
     free(bytes_now);
     return end_for_volumes();
 }

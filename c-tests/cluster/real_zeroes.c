@@ -22,7 +22,7 @@ static void at_random(const char *volume, const char *write_cache)
     char what[64];
 
     snprintf(what, sizeof(what), "%s, write-cache=%s", volume, write_cache);
-    make_and_open(&img, uri, "0", write_cache);
+    make_on_kept(&img, uri, "0", write_cache);
     pattern_fill(model, BYTES, 3, 0);
     is(pwrite_sync(&img, model, BYTES, 0), 0, "%s: an image", what);
     for (i = 0; i < ROUNDS; i++) {
@@ -67,7 +67,7 @@ static void space(const char *volume)
     int64_t full, kept, less;
     struct img img;
 
-    make_and_open(&img, uri, "0", "off");
+    make_on_kept(&img, uri, "0", "off");
     ok(write_pattern(&img, 16 * MiB, 0, 1) && flush_sync(&img) == 0, "%s: 16 MiB", volume);
     full = img.drv->get_allocated_file_size(&img.bs);
     is(zeroes_sync(&img, 8 * MiB, 4 * MiB, 0), 0, "%s: zeroes", volume);
@@ -112,7 +112,7 @@ static void large(const char *volume, int64_t bytes)
     struct img img;
     int ret;
 
-    make_and_open(&img, uri, "0", "off");
+    make_on_kept(&img, uri, "0", "off");
     ok(write_pattern(&img, MiB, 0, 1) && zeroes_sync(&img, 1, bytes - 1, 0) == 0, "%s: a large image", volume);
     begun = now_us();
     is(zeroes_sync(&img, bytes - MiB, MiB / 2, BLK_ZERO_MAY_UNMAP), 0, "%s: zero nearly all of it", volume);
@@ -129,19 +129,25 @@ static void large(const char *volume, int64_t bytes)
 
 int main(void)
 {
+    struct img keeper;
+
     t_begin("aio_write_zeroes: exactly its range reads as zero, on every kind of volume");
     load_for_volumes();
     model = t_alloc(BYTES + 8 * MiB);
     got = t_alloc(BYTES + 8 * MiB);
     for EACH_VOLUME (volume) {
+        keep_connected(&keeper, *volume);
         at_random(*volume, "off");
         if (strcmp(*volume, "sharded"))
             at_random(*volume, "on");
         space(*volume);
         direct(*volume);
+        if (!strcmp(*volume, "plain"))
+            large(*volume, INT64_C(10) << 30);
+        if (!strcmp(*volume, "sharded"))
+            large(*volume, INT64_C(1) << 30);
+        img_close(&keeper);
     }
-    large("plain", INT64_C(10) << 30);
-    large("sharded", INT64_C(1) << 30);
     free(model);
     free(got);
     return end_for_volumes();
