@@ -148,7 +148,8 @@ pub struct Queue<T> {
     /// The requests of the call that was made last.
     members: Vec<T>,
     /// What the calls under way that several requests share cover: when one fails, its requests are
-    /// sent again, and nothing that overlaps them may have overtaken them. And the writes of zeroes.
+    /// sent again, and nothing that overlaps them may have overtaken them. And the writes of
+    /// zeroes.
     shared: Vec<Range>,
     /// Of reads, then of writes.
     streams: [Stream; 2 * STREAMS],

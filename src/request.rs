@@ -12,8 +12,9 @@
 //!                   └── short read: the rest is submitted by that host thread
 //! ```
 //!
-//! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi in its place: to it what
-//! is said of Gluster's threads applies. The step from submitted to ready is the last decrement of `pending`, whoever makes it.
+//! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi
+//! in its place: to it what is said of Gluster's threads applies. The step from submitted to ready
+//! is the last decrement of `pending`, whoever makes it.
 //!
 //! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
 //! ready for all; then each gets its own result. What the shared call could not do is submitted

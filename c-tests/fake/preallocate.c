@@ -116,7 +116,8 @@ static void creating(void)
     is(length_of("empty", NULL), 0, "... is empty");
     {
         const char *uri = fake_uri("vol", "plain-create");
-        const struct BlkOption options[] = {{"size", "1M"}, {"preallocation", "falloc"}, {"keep-connection", "30"}, {NULL, NULL}};
+        const struct BlkOption options[] = {
+            {"size", "1M"}, {"preallocation", "falloc"}, {"keep-connection", "30"}, {NULL, NULL}};
 
         is(drv_for(uri)->create(uri, options, &error), 0, "create knows the option, too");
         is(length_of("plain-create", &space), MiB, "... its length");

@@ -41,7 +41,8 @@ static void again(const char *name)
 
 static void ways(void)
 {
-    static const int64_t ranges[][2] = {{1, 0}, {1, 4095}, {4096, 4096}, {MiB + 3, MiB - 1}, {BYTES, 0}, {70001, BYTES - 70001}};
+    static const int64_t ranges[][2] = {{1, 0},           {1, 4095},  {4096, 4096},
+                                        {MiB + 3, MiB - 1}, {BYTES, 0}, {70001, BYTES - 70001}};
     uint64_t zerofills, discards, reads, writes;
     int rule;
     unsigned i;

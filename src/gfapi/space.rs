@@ -13,9 +13,9 @@ const REPEATED: usize = 16;
 const MOST_ZEROES: i64 = (ZEROES.len() * REPEATED) as i64;
 
 impl File {
-    /// Makes a range read as zero, allocated, and grows the file when it ends past the end. One at a
-    /// time on a file: a brick whose file system cannot do it writes from the position that all calls
-    /// on its file share. EOPNOTSUPP on disperse volumes.
+    /// Makes a range read as zero, allocated, and grows the file when it ends past the end. One at
+    /// a time on a file: a brick whose file system cannot do it writes from the position that all
+    /// calls on its file share. EOPNOTSUPP on disperse volumes.
     pub fn zerofill(&self, offset: i64, length: i64) -> Result<()> {
         use_process_identity();
         clear_errno();
@@ -25,7 +25,8 @@ impl File {
         Ok(())
     }
 
-    /// Allocates space for a range, and grows the file when it ends past the end. What was there stays.
+    /// Allocates space for a range, and grows the file when it ends past the end. What was there
+    /// stays.
     pub fn fallocate(&self, offset: i64, length: i64) -> Result<()> {
         use_process_identity();
         clear_errno();

@@ -27,7 +27,8 @@ pub(super) struct Length {
     /// `cut`; a shrink that has to write the last byte again holds its write lock.
     pub(super) changing: AtomicUsize,
     pub(super) cut: RwLock<()>,
-    /// Held by a growth with preallocation, which takes its time; shared by other changes of the length.
+    /// Held by a growth with preallocation, which takes its time; shared by other changes of the
+    /// length.
     pub(super) resizing: RwLock<()>,
 }
 
@@ -182,7 +183,8 @@ impl Image {
         if length >= size {
             backing.file.truncate(length)?;
         } else {
-            // A write of the last byte must not come between: it would be acknowledged, flushed and lost.
+            // A write of the last byte must not come between: it would be acknowledged, flushed and
+            // lost.
             let mut none_begins = None;
             self.cut(backing, length, &mut || {
                 none_begins = Some(self.length.cut.write());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Space for a range that a new image has or that an old one grows by, in chunks.
 //!
-//! While an image grows, all that reaches past its old end waits in the queue: to fill the new range
-//! with zeroes must not overwrite what was written there meanwhile, and a growth that fails goes back to
-//! the old length without taking such a write along.
+//! While an image grows, all that reaches past its old end waits in the queue: to fill the new
+//! range with zeroes must not overwrite what was written there meanwhile, and a growth that fails
+//! goes back to the old length without taking such a write along.
 
 use super::zeroes::Filler;
 use super::*;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Where an image holds data, as far as the volume can tell.
 //!
-//! The bricks are asked with `lseek`, on a file of its own that nothing else uses, opened and looked at
-//! by the first question. Where they cannot tell, and whenever an answer makes no sense, the honest one
-//! is "data":
+//! The bricks are asked with `lseek`, on a file of its own that nothing else uses, opened and
+//! looked at by the first question. Where they cannot tell, and whenever an answer makes no sense,
+//! the honest one is "data":
 //!
 //! - A sharded volume has no lseek, and what it says of space allocated is wrong after a zerofill.
-//! - A disperse volume is never asked: in GlusterFS 10.3 an lseek at the end of the image or behind it
-//!   sets the image's length to zero, for good as soon as something is written. Where the end is only
-//!   this driver's last look can tell, and another host may have cut the image since.
+//! - A disperse volume is never asked: in GlusterFS 10.3 an lseek at the end of the image or behind
+//!   it sets the image's length to zero, for good as soon as something is written. Only this
+//!   driver's last look tells where the end is, and another host may have cut the image since.
 
 use super::*;
 
@@ -107,8 +107,8 @@ fn extent(file: &File, offset: i64, length: i64) -> gfapi::Result<Extent> {
 }
 
 impl Image {
-    /// What `length` bytes from `offset` on hold: the first part of them that is alike. Covers what was
-    /// acknowledged before.
+    /// What `length` bytes from `offset` on hold: the first part of them that is alike. Covers what
+    /// was acknowledged before.
     pub fn status(&self, offset: i64, length: i64) -> Result<Extent> {
         if offset < 0 || length < 0 {
             return Err(self.error(

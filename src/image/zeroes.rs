@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The writes of zeroes of one image, made one after the other on a thread of
-//! [`worker`](crate::worker), piece by piece, each in the first of these ways that the volume knows:
+//! [`worker`](crate::worker), piece by piece, each in the first of these ways that the volume
+//! knows:
 //!
-//! 1. a discard, if the host allows it, within the image, and once a discard was seen to leave zeroes;
+//! 1. a discard, if the host allows it, within the image, and once a discard was seen to leave
+//!    zeroes;
 //! 2. a zerofill, which keeps the space allocated; disperse volumes have none;
 //! 3. writing zeroes.
 //!
-//! One at a time, since a brick whose file system knows no zerofill writes from the position that its
-//! file has, which is one for all calls: two of them would write over the wrong place.
+//! One at a time, since a brick whose file system knows no zerofill writes from the position that
+//! its file has, which is one for all calls: two of them would write over the wrong place.
 //!
-//! The queue holds the range from when a write of zeroes is submitted here until it has ended, so that
-//! what overlaps it waits, as long as it may take.
+//! The queue holds the range from when a write of zeroes is submitted here until it has ended, so
+//! that what overlaps it waits, as long as it may take.
 
 use super::*;
 use crate::request::Zeroing;
 use crate::worker::{Job, WORKERS};
 use std::sync::atomic::AtomicU8;
 
-/// Most bytes of a discard or zerofill: half a second on a sharded volume are for a GiB, and a brick
-/// that has to write them takes as long as for a write of this size.
+/// Most bytes of a discard or zerofill: half a second on a sharded volume are for a GiB, and a
+/// brick that has to write them takes as long as for a write of this size.
 const PIECE: i64 = 64 << 20;
 
 /// The same where zeroes have to be written. A cancelled one goes on to the end of its piece.
@@ -98,8 +100,8 @@ impl Zeroes {
         })
     }
 
-    /// Submits a write of zeroes. It ends in its callback in any case. `known`: the image is at least
-    /// this long.
+    /// Submits a write of zeroes. It ends in its callback in any case. `known`: the image is at
+    /// least this long.
     pub(super) fn submit(self: &Arc<Self>, request: SlotRef, known: i64) {
         let left = request.hand_over_zeroes();
         let to_start = {
