@@ -10,8 +10,8 @@ mod space;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::image::{self, Image, ImageId, PollLoop};
-use crate::options::OpenOptions;
+use crate::image::{self, Image, ImageId, PollLoop, Visit};
+use crate::options::{self, OpenOptions};
 use crate::request::{Ask, Buffers, Callback, Kind};
 use libc::iovec;
 use std::ffi::{c_char, c_int, c_void};
@@ -240,7 +240,7 @@ unsafe extern "C" fn aio_readv(
     cb: BlkCompletionFunc,
     opaque: *mut c_void,
 ) -> *mut BlkAiocb {
-    let range = image::sectors(sector_num, nb_sectors);
+    let range = || image::sectors(sector_num, nb_sectors);
     // SAFETY: the host's promise.
     unsafe { transfer(bs, Kind::Read, range, iov, iovcnt, 0, cb, opaque) }
 }
@@ -254,7 +254,7 @@ unsafe extern "C" fn aio_writev(
     cb: BlkCompletionFunc,
     opaque: *mut c_void,
 ) -> *mut BlkAiocb {
-    let range = image::sectors(sector_num, nb_sectors);
+    let range = || image::sectors(sector_num, nb_sectors);
     // SAFETY: the host's promise.
     unsafe { transfer(bs, Kind::Write, range, iov, iovcnt, 0, cb, opaque) }
 }
@@ -274,7 +274,7 @@ unsafe extern "C" fn aio_preadv(
         transfer(
             bs,
             Kind::Read,
-            Ok((offset, bytes)),
+            || Ok((offset, bytes)),
             iov,
             iovcnt,
             flags,
@@ -299,7 +299,7 @@ unsafe extern "C" fn aio_pwritev(
         transfer(
             bs,
             Kind::Write,
-            Ok((offset, bytes)),
+            || Ok((offset, bytes)),
             iov,
             iovcnt,
             flags,
@@ -309,12 +309,12 @@ unsafe extern "C" fn aio_pwritev(
     }
 }
 
-/// All four reads and writes. `range` is (offset, length).
+/// All four reads and writes. `range` gives (offset, length).
 #[allow(clippy::too_many_arguments, reason = "the C slots' arguments")]
 unsafe fn transfer(
     bs: *mut BlkState,
     kind: Kind,
-    range: Result<(i64, i64)>,
+    range: impl Fn() -> Result<(i64, i64)>,
     iov: *const iovec,
     iovcnt: c_int,
     flags: u32,
@@ -331,7 +331,7 @@ unsafe fn transfer(
         // callback.
         unsafe {
             let buffers = Buffers::new(input::elements(iov, iovcnt)?);
-            submit(bs, kind, range?, buffers, cb, opaque)
+            submit(bs, kind, range()?, buffers, cb, opaque)
         }
     })
 }
@@ -347,7 +347,7 @@ unsafe fn submit(
     opaque: *mut c_void,
 ) -> Result<*mut BlkAiocb> {
     // SAFETY: the caller's.
-    let image = unsafe { image_of(bs)? };
+    let image = unsafe { input::cell(bs)?.visit()? };
     let function = cb.ok_or_else(|| Error::invalid("the callback is NULL"))?;
     let handle = image.submit(Ask {
         kind,

@@ -102,6 +102,7 @@ pub struct Error {
 
 impl Error {
     /// An error with the given errno, which must be positive.
+    #[cold]
     pub fn new(stage: Stage, errno: i32, text: impl Into<String>) -> Error {
         Error {
             errno: Errno::new(errno, libc::EIO),
@@ -111,6 +112,7 @@ impl Error {
     }
 
     /// The host gave something wrong.
+    #[cold]
     pub fn invalid(text: impl Into<String>) -> Error {
         Error::new(Stage::Parse, libc::EINVAL, text)
     }

@@ -25,8 +25,10 @@
 mod space;
 mod sys;
 mod thread;
+mod volfile;
 
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
+pub use volfile::Replicas;
 
 use crate::error::Errno;
 use libc::iovec;
@@ -35,13 +37,10 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Result with the errno of a failed call.
 pub type Result<T> = std::result::Result<T, Errno>;
-
-/// As often a volume's description is asked for.
-const VOLFILE_TRIES: u32 = 100;
 
 /// libgfapi's GF_LOG_ERROR.
 const LOG_ERROR: c_int = 4;
@@ -79,6 +78,48 @@ pub struct ServerSpec {
     pub port: u16,
 }
 
+impl ServerSpec {
+    /// Whether it is behind a socket on this machine.
+    pub fn is_socket(&self) -> bool {
+        self.transport == c"unix"
+    }
+}
+
+/// Where libgfapi's messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogSpec {
+    /// A path, or "-" for stderr.
+    pub file: CString,
+    /// 0 to 9, as libgfapi counts: 4 for errors, 7 for what an administrator may want to know.
+    pub level: i32,
+}
+
+impl LogSpec {
+    /// What the option log-level calls it, which knows fewer.
+    fn name(&self) -> &'static CStr {
+        match self.level {
+            0 => c"NONE",
+            1..=3 => c"CRITICAL",
+            4 => c"ERROR",
+            5 => c"WARNING",
+            6..=7 => c"INFO",
+            8 => c"DEBUG",
+            _ => c"TRACE",
+        }
+    }
+}
+
+/// An option of a translator of the client's, as libgfapi takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct XlatorOption {
+    /// Which translators, as fnmatch(3) reads it.
+    pub pattern: CString,
+    /// Its name.
+    pub key: CString,
+    /// Its value.
+    pub value: CString,
+}
+
 /// All that shapes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSpec {
@@ -88,12 +129,17 @@ pub struct ConnectSpec {
     pub servers: Vec<ServerSpec>,
     /// Whether write-behind may acknowledge writes from memory.
     pub write_cache: bool,
+    /// `None`: nowhere.
+    pub log: Option<LogSpec>,
+    /// What the host asked for besides.
+    pub tuning: Vec<XlatorOption>,
 }
 
 impl ConnectSpec {
     /// Client options, as (translator name pattern, key, value). They count only when set before
     /// glfs_init.
     fn xlator_options(&self) -> Vec<(&CStr, &CStr, &CStr)> {
+        let level = self.log.as_ref().map_or(c"ERROR", LogSpec::name);
         let mut options = vec![
             // Each of these costs a thread hop or CPU per request and holds nothing that a disk
             // image needs.
@@ -110,7 +156,7 @@ impl ConnectSpec {
             // of different lengths from the bricks: EIO, and bricks that need healing.
             (c"*-disperse-*", c"parallel-writes", c"off"),
             // The description of the volume gives its top translator a level of its own.
-            (self.volume.as_c_str(), c"log-level", c"ERROR"),
+            (self.volume.as_c_str(), c"log-level", level),
         ];
         if !self.write_cache {
             options.push((c"*-write-behind", c"pass-through", c"true"));
@@ -118,6 +164,8 @@ impl ConnectSpec {
         // With it: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
         // newer writes of the same place, and reads of that place wait for the next fsync, perhaps for
         // ever. Without, what an outage took is gone, which `Image::honest` keeps from being hidden.
+        let tuning = self.tuning.iter();
+        options.extend(tuning.map(|option| (&*option.pattern, &*option.key, &*option.value)));
         options
     }
 }
@@ -136,6 +184,7 @@ pub struct Failed {
 pub struct Connection {
     raw: NonNull<sys::glfs>,
     write_behind: bool,
+    made: Instant,
 }
 
 // SAFETY: libgfapi allows calls on one glfs_t from any thread at once.
@@ -145,8 +194,7 @@ unsafe impl Sync for Connection {}
 
 impl Connection {
     /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever
-    /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
-    /// for. Gluster's threads inherit the signal mask of the calling thread.
+    /// for one that accepts and never answers), so it runs on a thread that nobody has to wait for. Gluster's threads inherit the signal mask of the calling thread.
     ///
     /// `servers` are those of the description, in the order in which to ask them.
     pub fn connect(
@@ -163,13 +211,17 @@ impl Connection {
                 has_threads: false,
             });
         };
-        let connection = Connection {
+        let mut connection = Connection {
             raw,
             write_behind: spec.write_cache,
+            made: Instant::now(),
         };
         let failed = match connection.configure(spec, servers) {
             Ok(()) => match connection.init() {
-                Ok(()) => return Ok(connection),
+                Ok(()) => {
+                    connection.made = Instant::now();
+                    return Ok(connection);
+                }
                 Err(errno) => (errno, true),
             },
             Err(errno) => (errno, false),
@@ -196,9 +248,13 @@ impl Connection {
             };
             check(ret, libc::EINVAL)?;
         }
+        let (file, level) = match &spec.log {
+            Some(log) => (log.file.as_c_str(), log.level),
+            None => (c"/dev/null", LOG_ERROR),
+        };
         clear_errno();
         // SAFETY: as above.
-        let ret = unsafe { sys::glfs_set_logging(fs, c"/dev/null".as_ptr(), LOG_ERROR) };
+        let ret = unsafe { sys::glfs_set_logging(fs, file.as_ptr(), level) };
         check(ret, libc::EINVAL)?;
         for (pattern, key, value) in spec.xlator_options() {
             clear_errno();
@@ -223,46 +279,19 @@ impl Connection {
         }
     }
 
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
+    }
+
     /// Whether write-behind may acknowledge writes from memory.
     pub fn has_write_behind(&self) -> bool {
         self.write_behind
     }
 
-    /// Whether the volume keeps files in pieces, or does not say.
-    pub fn is_sharded(&self) -> bool {
-        self.has_translator(b"type features/shard")
-    }
-
-    /// Whether the volume spreads a file over several bricks by an erasure code, or does not say.
-    pub fn is_disperse(&self) -> bool {
-        self.has_translator(b"type cluster/disperse")
-    }
-
-    /// Whether the volume's description has that line; true when there is none.
-    fn has_translator(&self, wanted: &[u8]) -> bool {
-        let mut text: Vec<u8> = Vec::new();
-        // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
-        // one, from beyond the end of the description. It can change in between.
-        for _ in 0..VOLFILE_TRIES {
-            // SAFETY: the instance is live and `text` has so much room.
-            let ret = unsafe {
-                sys::glfs_get_volfile(self.raw.as_ptr(), text.as_mut_ptr().cast(), text.len())
-            };
-            match usize::try_from(ret) {
-                // libgfapi keeps it only some time after glfs_init has been told of it.
-                Ok(0) => std::thread::sleep(Duration::from_millis(5)),
-                Ok(_) => {
-                    let lines = text.split(|&byte| byte == b'\n');
-                    return lines.map(<[u8]>::trim_ascii).any(|line| line == wanted);
-                }
-                Err(_) => text.resize(text.len() + ret.unsigned_abs(), 0),
-            }
-        }
-        true
-    }
-
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
-    /// the host.
+    /// the host; and not before its threads run, of which libgfapi knows only then: it would free what
+    /// they start with. Nothing tells when that is; they need a rest of a second or so.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
         unsafe { sys::glfs_fini(self.raw.as_ptr()) };
@@ -463,19 +492,20 @@ impl File {
     /// perhaps before this returns. `Err`: it never will.
     ///
     /// # Safety `cookie` satisfies `C`'s contract until the completion, and so do the buffers of a
-    /// read. The elements of `Op`'s iovecs are valid for their lengths.
-    pub unsafe fn submit<C: Completion>(&self, op: Op<'_>, cookie: *mut c_void) -> Result<()> {
+    /// read. `Op`'s iovecs can be read until the call has been made, their elements are valid for their
+    /// lengths. Not by reference: their owner may use them again before this returns.
+    pub unsafe fn submit<C: Completion>(&self, op: Op, cookie: *mut c_void) -> Result<()> {
         use_process_identity();
         let fd = self.0.as_ptr();
         let done = Some(on_completion::<C> as unsafe extern "C" fn(_, _, _, _, _));
         clear_errno();
-        // SAFETY: the file is live; iovec arrays are copied by libgfapi, what they point to is the
-        // caller's promise.
+        // SAFETY: the file is live; iovec arrays are copied by libgfapi before it sends anything, what
+        // they point to is the caller's promise.
         let ret = unsafe {
             match op {
                 Op::Read { iov, offset } => sys::glfs_preadv_async(
                     fd,
-                    iov.as_ptr(),
+                    iov.cast(),
                     iov.len() as c_int,
                     offset,
                     0,
@@ -490,7 +520,7 @@ impl File {
                     let flags = if through { libc::O_DSYNC } else { 0 };
                     sys::glfs_pwritev_async(
                         fd,
-                        iov.as_ptr(),
+                        iov.cast(),
                         iov.len() as c_int,
                         offset,
                         flags,
@@ -509,13 +539,13 @@ impl File {
 }
 
 /// One call to libgfapi.
-pub enum Op<'a> {
+pub enum Op {
     /// Into the buffers, from the offset on.
-    Read { iov: &'a [iovec], offset: i64 },
+    Read { iov: *const [iovec], offset: i64 },
     /// From the buffers, to the offset on; `through` asks write-behind and the brick to hold
     /// nothing back.
     Write {
-        iov: &'a [iovec],
+        iov: *const [iovec],
         offset: i64,
         through: bool,
     },

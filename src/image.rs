@@ -1,34 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One open image: Open -> Draining -> Closed.
 //!
-//! A request is accepted under the phase's read lock and closing begins under its write lock, so
-//! that none slips in behind the drain.
+//! A request is accepted during a [`Visit`], and closing begins when no visit is under way, so that
+//! none slips in behind the drain.
+//!
+//! Locks, outermost first: a visit, the length's, the desk, then what a request meets on its way, each
+//! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
+//! none of them.
 
 mod flush;
 mod length;
 mod limits;
 mod open;
 mod preallocate;
+mod reap;
 mod registry;
 mod status;
 mod zeroes;
 
 use flush::Flushes;
 use length::Length;
-pub use registry::{ImageId, cancel, cancel_async, count, get};
+use reap::{Reaped, Round};
+pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, visit};
 pub use status::Content;
 use status::Status;
 use zeroes::Zeroes;
 
-use crate::completion::Completions;
+use crate::completion::Lease;
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, Connection, File};
+use crate::gfapi::{self, Connection, File, Replicas};
 use crate::options::{ImageLocation, MAX_END, SECTOR};
 use crate::queue::{Queue, Range, Ticket};
 use crate::report::{self, Level};
-use crate::request::{Ask, Handle, Kind, Next, Outcome, Slab, SlotRef};
+use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Slab, SlotRef};
 use crate::volume::Connected;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -51,13 +57,11 @@ pub struct Image {
     /// O_DIRECT on the bricks.
     direct: bool,
     poll_loop: Box<dyn PollLoop>,
-    phase: RwLock<Phase>,
-    requests: Slab,
-    /// Those of them that are not sent yet.
-    queue: Mutex<Queue<SlotRef>>,
+    desk: Mutex<Desk>,
     flushes: Arc<Flushes>,
     zeroes: Arc<Zeroes>,
-    /// Accepted requests that no host thread has taken for delivery yet.
+    completions: Lease<SlotRef>,
+    /// Accepted requests that no host thread has taken for delivery yet. Changed at the desk.
     outstanding: AtomicUsize,
     length: Length,
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
@@ -68,10 +72,19 @@ pub struct Image {
     failing: AtomicBool,
 }
 
-enum Phase {
-    Open(Arc<Backing>),
-    Draining(Arc<Backing>),
-    Closed,
+/// What one thread at a time has of an image, for a short time.
+struct Desk {
+    slab: Slab,
+    /// The requests that are not sent yet, but for flushes.
+    queue: Queue<SlotRef>,
+}
+
+/// An image that is not closed.
+pub struct Opened {
+    image: Arc<Image>,
+    backing: Arc<Backing>,
+    /// No more requests are accepted.
+    draining: bool,
 }
 
 /// The file, and the connection that has to outlive it. Dropped in this order. Shared with the thread
@@ -80,22 +93,7 @@ struct Backing {
     file: File,
     status: Status,
     volume: Connected,
-}
-
-impl Phase {
-    fn open(&self) -> Option<&Arc<Backing>> {
-        match self {
-            Phase::Open(backing) => Some(backing),
-            _ => None,
-        }
-    }
-
-    fn file(&self) -> Option<&File> {
-        match self {
-            Phase::Open(backing) | Phase::Draining(backing) => Some(&backing.file),
-            Phase::Closed => None,
-        }
-    }
+    replicas: Replicas,
 }
 
 /// Every file system holds files of this size.
@@ -106,24 +104,24 @@ const ALWAYS_PROVED: i64 = 1 << 40;
 const PROOF_STEP: i64 = 1 << 30;
 const PROOF_MARGIN: i64 = 1 << 16;
 
-/// What became of a request that was taken from the ready list.
-enum Reaped {
-    /// Its callback ran.
-    Called,
-    /// So many requests that shared its call are ready now.
-    Shared(usize),
-    /// It is under way again.
-    Resubmitted,
+impl Opened {
+    /// Its number.
+    pub fn id(&self) -> ImageId {
+        self.image.id
+    }
+
+    /// Accepts a request, or refuses it with an error and no callback.
+    pub fn submit(&self, ask: Ask<'_>) -> Result<Handle> {
+        self.image.check(&ask)?;
+        if self.draining {
+            return Err(self.image.closed());
+        }
+        self.image.submit(&self.backing, ask)
+    }
 }
 
 impl Image {
-    /// Accepts a request, or refuses it with an error and no callback.
-    pub fn submit(&self, mut ask: Ask<'_>) -> Result<Handle> {
-        self.check(&ask)?;
-        let phase = self.phase.read();
-        let Some(backing) = phase.open() else {
-            return Err(self.closed());
-        };
+    fn submit(&self, backing: &Arc<Backing>, mut ask: Ask<'_>) -> Result<Handle> {
         let file = &backing.file;
         let mut growth = None;
         let changes = ask.kind.changes();
@@ -138,7 +136,18 @@ impl Image {
             }
             Kind::Read | Kind::Flush => {}
         }
-        let Some((request, handle)) = self.requests.begin(&ask) else {
+        let accepted = {
+            let mut desk = self.desk.lock();
+            desk.slab.begin(&ask).map(|(request, handle)| {
+                self.outstanding.store(
+                    self.outstanding.load(Ordering::Relaxed) + 1,
+                    Ordering::Relaxed,
+                );
+                let ticket = desk.queue.admit(request, ask.range());
+                (request, handle, ticket, desk.queue.is_ripe())
+            })
+        };
+        let Some((request, handle, ticket, ripe)) = accepted else {
             if ask.grows {
                 self.length.grown(None);
             }
@@ -149,11 +158,6 @@ impl Image {
                 libc::EAGAIN,
                 "has too many requests in flight; wait for some to finish",
             ));
-        };
-        self.outstanding.fetch_add(1, Ordering::SeqCst);
-        let (ticket, ripe) = {
-            let mut queue = self.queue.lock();
-            (queue.admit(request, ask.range()), queue.is_ripe())
         };
         match ticket {
             Some(_) if ask.kind == Kind::Flush => self.flushes.submit(request, backing),
@@ -170,8 +174,8 @@ impl Image {
     /// Submits what waited for a place in the window.
     fn refill(&self, file: &File) {
         loop {
-            let mut queue = self.queue.lock();
-            let Some((members, ticket)) = queue.next() else {
+            let mut desk = self.desk.lock();
+            let Some((members, ticket)) = desk.queue.next() else {
                 return;
             };
             let leader = members[0];
@@ -191,6 +195,7 @@ impl Image {
         }
     }
 
+    #[inline(never)]
     fn check(&self, ask: &Ask<'_>) -> Result<()> {
         if ask.offset < 0 || ask.length < 0 {
             return Err(self.error(
@@ -265,176 +270,51 @@ impl Image {
     }
 
     fn with_backing<T>(&self, body: impl FnOnce(&Backing) -> Result<T>) -> Result<T> {
-        match self.phase.read().open() {
-            Some(backing) => body(backing),
-            None => Err(self.closed()),
+        match registry::visit(self.id) {
+            Some(opened) if !opened.draining => body(&opened.backing),
+            _ => Err(self.closed()),
         }
+    }
+
+    /// Its file, which stays open while this is held; not for the time of a callback.
+    fn file(&self) -> Option<MappedRwLockReadGuard<'static, File>> {
+        let visit = registry::visit(self.id)?;
+        Some(MappedRwLockReadGuard::map(visit, |opened| {
+            &opened.backing.file
+        }))
     }
 
     /// The fd that is readable while a callback waits.
     pub fn completion_fd(&self) -> RawFd {
-        self.requests.completions().fd()
-    }
-
-    /// Calls the callbacks of the requests that are done now; what finishes meanwhile leaves the fd
-    /// readable. Their number.
-    pub fn dispatch(&self) -> usize {
-        // At least one look: it makes the fd unreadable when nothing is there.
-        let mut most = self.requests.completions().len().max(1);
-        let mut called = 0;
-        while most > 0 {
-            let Some(request) = self.requests.completions().pop() else {
-                break;
-            };
-            most -= 1;
-            match self.reap(request) {
-                Reaped::Called => called += 1,
-                Reaped::Shared(requests) => most += requests,
-                Reaped::Resubmitted => {}
-            }
-        }
-        self.requests.completions().rest();
-        called
-    }
-
-    /// Deals with one request that this thread took.
-    fn reap(&self, request: SlotRef) -> Reaped {
-        let mut outcome = {
-            let phase = self.phase.read();
-            let file = phase.file();
-            let outcome = match request.settle(file) {
-                Next::Ended(outcome) => outcome,
-                Next::Shared {
-                    kind,
-                    offset,
-                    length,
-                    served,
-                } => {
-                    self.queue.lock().shared_out(kind, offset, length);
-                    if let Some(file) = file {
-                        self.refill(file);
-                    }
-                    return Reaped::Shared(served);
-                }
-                Next::Resubmitted => return Reaped::Resubmitted,
-            };
-            let mut queue = self.queue.lock();
-            if outcome.ticket == Ticket::Held {
-                queue.let_go(Range::alone(outcome.kind, outcome.offset, outcome.length));
-            }
-            queue.over(outcome.ticket);
-            drop(queue);
-            if let Some(file) = file {
-                self.refill(file);
-            }
-            outcome
-        };
-        self.deliver(request, &mut outcome);
-        Reaped::Called
-    }
-
-    /// Write-behind tells a failure once, to the next write or flush, and drops what it could not
-    /// write. From then on no flush may report that all is well.
-    fn honest(&self, outcome: &mut Outcome) {
-        if self.write_behind
-            && outcome.kind == Kind::Flush
-            && outcome.result.is_ok()
-            && self.requests.completions().has_failed()
-        {
-            outcome.result = Err(Errno::new(libc::EIO, libc::EIO));
-        }
-    }
-
-    fn deliver(&self, request: SlotRef, outcome: &mut Outcome) {
-        self.honest(outcome);
-        if outcome.grows {
-            let end = outcome.offset + outcome.length;
-            self.length.grown(outcome.result.is_ok().then_some(end));
-        }
-        if outcome.kind.changes() {
-            self.length.changed();
-        }
-        self.watch_health(outcome);
-        // Before the callback: it may close this image, which waits for all but the request it is
-        // called for.
-        self.outstanding.fetch_sub(1, Ordering::SeqCst);
-        let callback = request.delivered();
-        self.requests.completions().changed();
-        if let Some(callback) = callback {
-            callback.call(outcome);
-        }
-        self.requests.end(request);
-    }
-
-    fn watch_health(&self, outcome: &Outcome) {
-        match outcome.result {
-            Ok(()) => {
-                if outcome.through {
-                    self.proved(outcome.offset + outcome.length);
-                }
-                // A write that write-behind acknowledged says nothing about the bricks.
-                let written = matches!(outcome.kind, Kind::Write | Kind::Zeroes { .. });
-                let from_memory = written && self.write_behind && !outcome.through;
-                if !from_memory
-                    && self.failing.load(Ordering::Relaxed)
-                    && self.failing.swap(false, Ordering::Relaxed)
-                {
-                    report::report(
-                        Level::Info,
-                        &format!("image {}: requests succeed again", self.location),
-                    );
-                }
-            }
-            // The host's own wish.
-            Err(errno) if errno.get() == libc::ECANCELED => {}
-            Err(errno) => {
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    let what = match outcome.kind {
-                        Kind::Flush => "a flush".to_owned(),
-                        kind => format!(
-                            "a {} of {} bytes at offset {}",
-                            kind.name(),
-                            outcome.length,
-                            outcome.offset
-                        ),
-                    };
-                    let why = self.failed(&what, errno);
-                    report::report(
-                        Level::Error,
-                        &format!(
-                            "{}; further failures are not reported until one succeeds",
-                            why.text
-                        ),
-                    );
-                }
-            }
-        }
+        self.completions.fd()
     }
 
     /// Waits for this one request and calls its callback; no other's. One that was not sent yet
     /// ends at once with ECANCELED.
     pub fn cancel(&self, handle: Handle) {
-        let Some(request) = self.requests.find(handle) else {
+        let Some(request) = self.find(handle) else {
             return;
         };
         self.withdraw(request, handle);
-        let completions = self.requests.completions();
+        let completions = &self.completions;
         loop {
             let mut taken = None;
             completions.wait_until(|| {
-                if !self.requests.is_current(request, handle) || request.is_delivered() {
+                // In this order: a later request in the same slot is not delivered either.
+                if request.is_delivered() || !request.is_current(handle) {
                     return true;
                 }
-                // It may be ready as a part of a shared call.
+                // It may be ready as a part of a shared call. While it is, its slot keeps its
+                // generation.
                 taken = completions
-                    .take(|ready| ready == request)
+                    .take(|ready| ready == request && ready.is_current(handle))
                     .or_else(|| completions.take(SlotRef::leads));
                 taken.is_some()
             });
             match taken {
                 None => return,
                 Some(ready) => {
-                    if matches!(self.reap(ready), Reaped::Called) {
+                    if matches!(Round::new(self).reap(ready), Reaped::Called) {
                         return;
                     }
                 }
@@ -444,19 +324,23 @@ impl Image {
 
     /// Ends a request with ECANCELED if it was not sent yet; its callback comes as always.
     pub fn cancel_async(&self, handle: Handle) {
-        if let Some(request) = self.requests.find(handle) {
+        if let Some(request) = self.find(handle) {
             self.withdraw(request, handle);
         }
+    }
+
+    fn find(&self, handle: Handle) -> Option<SlotRef> {
+        self.desk.lock().slab.find(handle)
     }
 
     /// Ends a request that waits, in the queue or for a thread of ours.
     fn withdraw(&self, request: SlotRef, handle: Handle) {
         // Looked at under the lock: since `find` the slot may hold a later request, and while one
         // waits its slot keeps its generation.
-        let is_current = || self.requests.is_current(request, handle);
+        let is_current = || request.is_current(handle);
         let from_queue = || {
-            let mut queue = self.queue.lock();
-            is_current() && queue.withdraw(request)
+            let mut desk = self.desk.lock();
+            is_current() && desk.queue.withdraw(request)
         };
         if from_queue()
             || self.flushes.withdraw(request, is_current)
@@ -469,7 +353,7 @@ impl Image {
     /// Holds requests back, up to a bound, until as many `unplug` calls came.
     pub fn plug(&self) -> Result<()> {
         self.with_backing(|_| {
-            self.queue.lock().plug();
+            self.desk.lock().queue.plug();
             Ok(())
         })
     }
@@ -477,7 +361,7 @@ impl Image {
     /// Sends what was held back.
     pub fn unplug(&self) -> Result<()> {
         self.with_backing(|backing| {
-            self.queue.lock().unplug();
+            self.desk.lock().queue.unplug();
             self.refill(&backing.file);
             Ok(())
         })
@@ -485,73 +369,62 @@ impl Image {
 
     /// Waits until no request is in flight, calling their callbacks.
     pub fn drain(&self) {
-        let completions = self.requests.completions();
+        let completions = &self.completions;
         loop {
-            if let Some(file) = self.phase.read().file() {
+            if let Some(file) = self.file() {
                 // A host that plugs and then waits must not wait for ever.
-                self.queue.lock().pull_plug();
-                self.refill(file);
+                self.desk.lock().queue.pull_plug();
+                self.refill(&file);
             }
             let mut reaped = false;
+            let mut round = Round::new(self);
             while let Some(request) = completions.pop() {
-                self.reap(request);
+                round.reap(request);
                 reaped = true;
             }
+            drop(round);
             let idle = || self.outstanding.load(Ordering::SeqCst) == 0;
             if idle() {
                 return;
             }
             // A callback may have plugged and submitted anew.
             if !reaped {
-                completions.wait_until(|| idle() || completions.len() > 0);
+                completions.wait_until(|| idle() || !completions.is_empty());
             }
         }
     }
 
     /// Drains, stops polling, and lets go of file and connection. Whether it was open.
     pub fn close(&self) -> bool {
-        let was_open = self.begin_to_drain();
-        if was_open {
+        let was_open = registry::change(self.id, |opened| {
+            !std::mem::replace(&mut opened.draining, true)
+        });
+        if was_open == Some(true) {
             self.drain();
             self.poll_loop.unwatch(self.completion_fd());
             self.release();
         }
-        was_open
-    }
-
-    fn begin_to_drain(&self) -> bool {
-        let mut phase = self.phase.write();
-        match std::mem::replace(&mut *phase, Phase::Closed) {
-            Phase::Open(backing) => {
-                *phase = Phase::Draining(backing);
-                true
-            }
-            other => {
-                *phase = other;
-                false
-            }
-        }
+        was_open == Some(true)
     }
 
     fn release(&self) {
-        let phase = std::mem::replace(&mut *self.phase.write(), Phase::Closed);
         self.zeroes.let_go();
-        // Nobody else has it now: what is drained holds it no more.
-        if let Phase::Open(backing) | Phase::Draining(backing) = phase
-            && let Some(backing) = Arc::into_inner(backing)
+        // Nobody else has the backing now: what is drained holds it no more.
+        if let Some(opened) = registry::remove(self.id)
+            && let Some(backing) = Arc::into_inner(opened.backing)
             && let Err(errno) = backing.file.close()
         {
             // Data that was not flushed may be lost, and nobody else would say so.
             report::report(Level::Error, &self.failed("closing it", errno).text);
         }
-        self.requests.completions().wait_for_visitors();
-        registry::remove(self.id);
+        registry::forget(self.id);
     }
 
     fn closed(&self) -> Error {
         self.error(libc::EBADF, "is closed")
     }
 
+    #[cold]
     fn error(&self, errno: i32, what: &str) -> Error {
         Error::new(Stage::Io, errno, format!("image {} {what}", self.location))
     }

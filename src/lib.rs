@@ -15,7 +15,7 @@
 //!  <- BlkAiocb * (a handle)                                          |
 //!                                          gfapi    errno captured <-'
 //!                                          request  last part done?
-//!                                          completion  ready list, wake the pipe
+//!                                          completion  ready list, wake the host
 //!  poll: fd readable                                                 |
 //!    on_readable(arg)             entry                              |
 //!    one request is reaped        completion <-----------------------'

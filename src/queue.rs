@@ -281,6 +281,11 @@ impl<T: Copy + PartialEq> Queue<T> {
         self.plugs = self.plugs.saturating_sub(1);
     }
 
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     fn is_overfull(&self) -> bool {
         self.plugs > 0 && self.waiting.len() >= MOST_PLUGGED
     }

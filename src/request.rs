@@ -14,7 +14,8 @@
 //!
 //! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi
 //! in its place: to it what is said of Gluster's threads applies. The step from submitted to ready
-//! is the last decrement of `pending`, whoever makes it.
+//! is the end of the call or, when it takes several, the last decrement of `pending`, whoever makes
+//! it.
 //!
 //! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
 //! ready for all; then each gets its own result. What the shared call could not do is submitted
@@ -26,17 +27,18 @@ mod slab;
 mod zeroes;
 
 pub use part::MAX_IOV;
-use part::{Part, cut, zero_fill};
-pub use slab::{Handle, Slab, SlotRef};
+use part::{Part, cut, is_one_call, zero_fill};
+pub use slab::{COMPLETIONS, Handle, Slab, SlotRef};
 pub use zeroes::Zeroing;
 
-use crate::completion::Completions;
+use crate::completion::{Completions, Link};
 use crate::error::Errno;
 use crate::gfapi::{self, File};
 use crate::queue::{Range, Ticket};
 use libc::iovec;
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Largest request that may share a call, in bytes and elements: what is larger gains nothing.
@@ -188,82 +190,125 @@ pub struct Outcome {
 pub enum Next {
     /// It was sent off again for what a short read left out.
     Resubmitted,
-    /// It led a shared call, of `kind` and that range; `served` requests of that call were put before
-    /// all others; what it could not do is tried alone now.
+    /// It led a shared call, of `kind` and that range; those of its requests that it served were put
+    /// before all others; what it could not do is tried alone now.
     Shared {
         kind: Kind,
         offset: i64,
         length: i64,
-        served: usize,
     },
     /// It is over: report, then [`SlotRef::delivered`].
     Ended(Outcome),
 }
 
-struct Body {
-    kind: Kind,
-    offset: i64,
-    length: i64,
-    through: bool,
-    grows: bool,
-    iov: Vec<iovec>,
-    parts: Vec<Part>,
-    callback: Option<Callback>,
-    ticket: Ticket,
-    /// Of a leader: the requests of the shared call, itself the first.
-    members: Vec<SlotRef>,
-    shared: Option<Part>,
-    shared_iov: Vec<iovec>,
-}
-
-/// The place of one request.
+/// The place of one request. Its first cache line is all that Gluster's threads touch of a request
+/// that is one call.
+#[repr(C, align(128))]
 pub struct Slot {
-    index: u32,
-    generation: AtomicU32,
-    /// Calls to libgfapi that have not ended, and 1 while a thread is still submitting.
+    /// First, so that it is where the slot is.
+    link: Link,
+    completions: &'static Completions<SlotRef>,
+    /// Of several calls: those that have not ended, and 1 while a thread is still submitting.
     pending: AtomicU32,
+    index: u32,
+    body: UnsafeCell<Body>,
+    generation: AtomicU32,
     /// Taken from the ready list for good: its callback runs or has run.
     delivered: AtomicBool,
     /// Leads a shared call that is under way.
     leads: AtomicBool,
-    completions: *const Completions<SlotRef>,
-    body: UnsafeCell<Body>,
 }
 
-impl Slot {
-    fn new(index: u32, generation: u32, completions: *const Completions<SlotRef>) -> Slot {
-        Slot {
-            index,
-            generation: AtomicU32::new(generation),
-            pending: AtomicU32::new(0),
-            delivered: AtomicBool::new(false),
-            leads: AtomicBool::new(false),
-            completions,
-            body: UnsafeCell::new(Body {
-                kind: Kind::Flush,
-                offset: 0,
-                length: 0,
-                through: false,
-                grows: false,
-                iov: Vec::new(),
-                parts: Vec::new(),
-                callback: None,
-                ticket: Ticket::Free,
-                members: Vec::new(),
-                shared: None,
-                shared_iov: Vec::new(),
-            }),
+#[repr(C)]
+struct Body {
+    /// The call, when it is one, or the one that the request leads.
+    call: Part,
+    /// What follows is on other cache lines, also for a processor that fetches two at a time.
+    apart: [u64; 8],
+    kind: Kind,
+    through: bool,
+    grows: bool,
+    one_call: bool,
+    ticket: Ticket,
+    offset: i64,
+    length: i64,
+    callback: Option<Callback>,
+    iov: Vec<iovec>,
+    /// The calls, when they are several or none.
+    parts: Vec<Part>,
+    /// Of a leader: the requests of the shared call, itself the first.
+    members: Vec<SlotRef>,
+    shared_iov: Vec<iovec>,
+}
+
+impl Body {
+    fn new(slot: *const Slot) -> Body {
+        Body {
+            call: Part::new(slot, 0, 0),
+            apart: [0; 8],
+            kind: Kind::Flush,
+            through: false,
+            grows: false,
+            one_call: true,
+            ticket: Ticket::Free,
+            offset: 0,
+            length: 0,
+            callback: None,
+            iov: Vec::new(),
+            parts: Vec::new(),
+            members: Vec::new(),
+            shared_iov: Vec::new(),
         }
     }
 
-    /// Drops one of `pending`; the last one makes the request ready.
-    fn one_ended(&self) {
-        // AcqRel: the results of all parts are visible to the thread that takes it from the ready
-        // list.
-        if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: the completions outlive the request, see `Slab`. `self` is not used after the
-            // push, since a host thread may already recycle it.
-            unsafe { &*self.completions }.push(SlotRef::new(self));
+    /// All that was asked for was done by one call.
+    fn is_done(&mut self) -> bool {
+        matches!(self.kind, Kind::Read | Kind::Write)
+            && self.one_call
+            && self.call.progress == 0
+            && *self.call.result.get_mut() == self.length
+    }
+
+    fn outcome(&self, result: std::result::Result<(), Errno>) -> Outcome {
+        Outcome {
+            kind: self.kind,
+            offset: self.offset,
+            length: self.length,
+            through: self.through,
+            grows: self.grows,
+            ticket: self.ticket,
+            result,
+        }
+    }
+
+    fn parts(&self) -> &[Part] {
+        if self.one_call {
+            std::slice::from_ref(&self.call)
+        } else {
+            &self.parts
+        }
+    }
+
+    fn parts_mut(&mut self) -> &mut [Part] {
+        if self.one_call {
+            std::slice::from_mut(&mut self.call)
+        } else {
+            &mut self.parts
+        }
+    }
+}
+
+impl Slot {
+    fn new(index: u32, generation: u32, completions: &'static Completions<SlotRef>) -> Slot {
+        Slot {
+            link: Link::new(),
+            completions,
+            pending: AtomicU32::new(0),
+            index,
+            body: UnsafeCell::new(Body::new(std::ptr::null())),
+            generation: AtomicU32::new(generation),
+            delivered: AtomicBool::new(false),
+            leads: AtomicBool::new(false),
         }
     }
 }
@@ -282,52 +327,109 @@ impl SlotRef {
         body.iov.clear();
         body.iov
             .extend(ask.buffers.0.iter().filter(|element| element.iov_len > 0));
-        body.parts.clear();
         body.ticket = Ticket::Free;
         let slot: *const Slot = self.slot();
-        cut(body, |offset, length| Part::new(slot, offset, length));
-        self.slot().delivered.store(false, Ordering::Relaxed);
+        body.one_call = is_one_call(body);
+        if body.one_call {
+            body.call = Part::new(slot, body.offset, body.length);
+        } else {
+            body.parts.clear();
+            cut(body, |offset, length| Part::new(slot, offset, length));
+        }
+        // Release: whoever sees this also sees that the slot's last request is over.
+        self.slot().delivered.store(false, Ordering::Release);
     }
 
     /// Sends every part off, or the shared call that this request leads. It may be ready, taken and
     /// recycled before this returns.
     pub fn submit(self, file: &File, ticket: Ticket) {
-        let slot = self.slot();
+        let leads = self.leads();
+        let body = self.slot().body.get();
         // SAFETY: begun and not submitted, and taken out of the queue, if it was there, by this
-        // thread: ours alone.
-        unsafe { (*slot.body.get()).ticket = ticket };
-        // SAFETY: as above. Shared from here on, so no `&mut`.
-        let body = unsafe { &*slot.body.get() };
-        // One more than the calls, ours, so that it cannot become ready while we walk over them.
-        if let Some(part) = &body.shared {
-            slot.pending.store(2, Ordering::Relaxed);
-            part.call(body, &body.shared_iov, file);
-        } else {
-            let calls = body.parts.len() as u32;
-            slot.pending.store(calls + 1, Ordering::Relaxed);
-            for part in &body.parts {
-                part.send(body, file);
+        // thread: ours alone. References end before a call.
+        unsafe {
+            (*body).ticket = ticket;
+            if leads || (*body).one_call {
+                let iov = if leads {
+                    &(*body).shared_iov
+                } else {
+                    &(*body).iov
+                };
+                let iov: *const [iovec] = iov.as_slice();
+                Part::call(&raw const (*body).call, body, iov, file);
+            } else {
+                self.send_parts(file, |_| true);
             }
         }
-        self.submitted();
     }
 
-    /// Submits a request of one part that is not asynchronous: whoever makes the call tells `ended`.
-    pub fn hand_over(self) {
-        self.slot().pending.store(1, Ordering::Relaxed);
-    }
-
-    /// The call for a request that was handed over has ended. Any thread; the request may be gone when
-    /// this returns.
-    pub fn ended(self, result: gfapi::Result<()>) {
-        // SAFETY: handed over, so nobody changes its parts before this makes it ready.
-        let body = unsafe { &*self.slot().body.get() };
-        if let Some(part) = body.parts.first() {
-            let cookie: *const Part = part;
-            // SAFETY: the part stays where it is until its request is ready, and libgfapi has no
-            // completion for it.
-            unsafe { gfapi::complete::<Part>(cookie.cast_mut().cast(), result.map(|()| 0)) };
+    /// Sends the `wanted` ones of several parts off.
+    fn send_parts(self, file: &File, wanted: impl Fn(&Part) -> bool) {
+        let slot = self.slot();
+        // SAFETY: as in `submit`. Shared from here on, so no `&mut`.
+        let body = unsafe { &*slot.body.get() };
+        let calls = body.parts.iter().filter(|part| wanted(part)).count();
+        // One more than the calls, ours, so that it cannot become ready while we walk over them.
+        slot.pending.store(calls as u32 + 1, Ordering::Relaxed);
+        for part in body.parts.iter().filter(|part| wanted(part)) {
+            // SAFETY: not ready before the end of this function.
+            unsafe { Part::send(part, body, file) };
         }
+        self.one_less();
+    }
+
+    /// A call has ended; the last one makes the request ready, and it may be gone when this returns.
+    ///
+    /// # Safety
+    /// `part` is of this request, which is submitted.
+    unsafe fn call_ended(self, part: *const Part) {
+        // SAFETY: only the address is taken.
+        let only = unsafe { &raw const (*self.slot().body.get()).call };
+        if std::ptr::eq(part, only) {
+            self.completions().push(self);
+        } else {
+            self.one_less();
+        }
+    }
+
+    /// Drops one of `pending`.
+    fn one_less(self) {
+        let completions = self.completions();
+        // AcqRel: the results of all parts are visible to the thread that takes it from the ready
+        // list.
+        if self.slot().pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            completions.push(self);
+        }
+    }
+
+    /// Where it goes when it is ready; they stay when it is gone.
+    fn completions(self) -> &'static Completions<SlotRef> {
+        self.slot().completions
+    }
+
+    /// Whether a call of this submitted request that ended with `done`, not all that was asked for,
+    /// is one after which acknowledged writes may be gone.
+    #[cold]
+    fn is_failure(self, done: i64) -> bool {
+        let body = self.slot().body.get();
+        // SAFETY: neither changes while it is submitted.
+        let (kind, through) = unsafe { ((*body).kind, (*body).through) };
+        let fell_short = match kind {
+            Kind::Read => false,
+            Kind::Write => true,
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => done < 0,
+        };
+        fell_short && !through
+    }
+
+    /// Ends a flush whose fsync has ended. Any thread; the request may be gone when this returns.
+    pub fn ended(self, result: gfapi::Result<()>) {
+        // SAFETY: only the address is taken. Whoever makes the fsync has the request, and a flush is
+        // one call.
+        let call = unsafe { &raw mut (*self.slot().body.get()).call };
+        // SAFETY: the call stays where it is until its request is ready, which this makes it once, and
+        // libgfapi has no completion for it.
+        unsafe { gfapi::complete::<Part>(call.cast(), result.map(|()| 0)) };
     }
 
     /// Ends a request that never reached libgfapi. Any thread; as `ended`.
@@ -335,13 +437,10 @@ impl SlotRef {
         let slot = self.slot();
         // SAFETY: taken out of where it waited by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
-        for part in &mut body.parts {
+        for part in body.parts_mut() {
             *part.result.get_mut() = why.negated().into();
         }
-        // SAFETY: they outlive the request, and close waits for us to leave after it.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        completions.push(self);
+        self.completions().push(self);
     }
 
     /// Whether it leads a shared call.
@@ -349,41 +448,38 @@ impl SlotRef {
         self.slot().leads.load(Ordering::Acquire)
     }
 
-    fn submitted(self) {
-        let slot = self.slot();
-        // SAFETY: they outlive the request. Once it is ready, the image may close around us.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        slot.one_ended();
-    }
-
-    /// Looks at the results of a request that this thread took from the ready list.
-    pub fn settle(self, file: Option<&File>) -> Next {
+    /// Looks at the results of a request that this thread took from the ready list. `file` is asked
+    /// for when something has to be submitted again.
+    pub fn settle<F: Deref<Target = File>>(self, file: impl FnOnce() -> Option<F>) -> Next {
         let slot = self.slot();
         if self.leads() {
-            return self.share_out(file);
+            return self.share_out(file().as_deref());
         }
         // SAFETY: ready and taken by this thread: ours alone.
         let body = unsafe { &mut *slot.body.get() };
+        if body.is_done() {
+            return Next::Ended(body.outcome(Ok(())));
+        }
+        let kind = body.kind;
         let mut result = Ok(());
-        let mut more = 0;
-        for part in &mut body.parts {
-            match part.settle(body.kind) {
-                Ok(unfinished) => more += u32::from(unfinished),
+        let mut more = false;
+        for part in body.parts_mut() {
+            match part.settle(kind) {
+                Ok(unfinished) => more |= unfinished,
                 Err(errno) => result = result.and(Err(errno)),
             }
         }
-        if result.is_ok() && more > 0 {
-            match file {
+        if result.is_ok() && more {
+            match file() {
                 Some(file) => {
-                    self.read_on(file, more);
+                    self.read_on(&file);
                     return Next::Resubmitted;
                 }
                 None => result = Err(Errno::new(libc::EBADF, libc::EIO)),
             }
         }
         if result.is_ok() && body.kind == Kind::Read {
-            for part in &body.parts {
+            for part in body.parts() {
                 zero_fill(
                     &body.iov,
                     part.offset - body.offset + part.progress,
@@ -391,28 +487,22 @@ impl SlotRef {
                 );
             }
         }
-        Next::Ended(Outcome {
-            kind: body.kind,
-            offset: body.offset,
-            length: body.length,
-            through: body.through,
-            grows: body.grows,
-            ticket: body.ticket,
-            result,
-        })
+        Next::Ended(body.outcome(result))
     }
 
-    fn read_on(self, file: &File, parts: u32) {
-        let slot = self.slot();
-        // SAFETY: as in `settle`; shared from here on.
-        let body = unsafe { &*slot.body.get() };
-        slot.pending.store(parts + 1, Ordering::Relaxed);
-        for part in &body.parts {
-            if part.result.load(Ordering::Relaxed) > 0 && part.progress < part.length {
-                part.send(body, file);
+    /// Sends those parts off again that are marked as unfinished.
+    fn read_on(self, file: &File) {
+        let body = self.slot().body.get();
+        // SAFETY: as in `submit`.
+        unsafe {
+            if (*body).one_call {
+                Part::send(&raw const (*body).call, body, file);
+            } else {
+                self.send_parts(file, |part| {
+                    part.result.load(Ordering::Relaxed) > 0 && part.progress < part.length
+                });
             }
         }
-        self.submitted();
     }
 
     /// Marks a request that ended as delivered. Its callback, only given once, is to be called next;

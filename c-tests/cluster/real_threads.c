@@ -108,7 +108,7 @@ static void one_connection(const char *volume)
         }
     }
     is(thread_count(), threads, "%s: as many threads for %d images as for one", volume, IMAGES);
-    is(fd_count(), fds + 2 * (IMAGES - 1), "%s: two more fds for each: the pipe", volume);
+    is(fd_count(), fds + IMAGES - 1, "%s: one more fd for each", volume);
     for (i = 0; i < IMAGES; i++)
         ok(has_pattern(&img[i], MiB, 0, i), "%s: image %u has its own data", volume, i);
     for (i = 0; i < IMAGES; i++) {

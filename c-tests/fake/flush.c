@@ -94,6 +94,58 @@ static void failures(void)
     fake_calm(rule);
 }
 
+/* What the client's graph shows of the volume's only replica translator. */
+static void bricks_are(const char *state)
+{
+    struct BlkError error = {.struct_size = sizeof(error)};
+    const char *uri = fake_uri("replicated", ".meta/graphs/active/replicate-0/private");
+    char text[512];
+    struct img shown;
+
+    memset(text, '\n', sizeof(text));
+    memcpy(text, state, strlen(state));
+    is(img_create(uri, "512", &error), 0, "bricks: %.60s", state);
+    if (img_open(&shown, uri, BLK_O_RDWR, NULL) || pwrite_sync(&shown, text, sizeof(text), 0))
+        t_die("cannot write the state");
+    img_close(&shown);
+}
+
+/* On replica volumes, a descriptor that is made and closed again lets the bricks note what one of them lacks. */
+static void settles(void)
+{
+    struct BlkError error = {.struct_size = sizeof(error)};
+    struct img replicated;
+    uint64_t dups = fake_calls(FAKE_DUP), closes;
+
+    is(flush_sync(&img), 0, "a flush of a volume without replicas");
+    is(fake_calls(FAKE_DUP), dups, "... has nothing to settle");
+    is(img_create(fake_uri("replicated", "flush"), "4096", &error), 0, "an image on a replica volume");
+    is(img_open(&replicated, fake_uri("replicated", "flush"), BLK_O_RDWR, NULL), 0, "... opens");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 1\nchild_up[2] = 1\n");
+    dups = fake_calls(FAKE_DUP);
+    is(flush_sync(&replicated), 0, "with all bricks up, a flush");
+    is(fake_calls(FAKE_DUP), dups, "... has nothing to settle");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 0\nchild_up[2] = 1\n");
+    dups = fake_calls(FAKE_DUP);
+    closes = fake_calls(FAKE_CLOSE);
+    is(flush_sync(&replicated), 0, "with one down, a flush");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... makes a second descriptor");
+    is(fake_calls(FAKE_CLOSE) - closes, 2, "... and closes it, as the one that it looked through");
+    bricks_are("child_count = 3\n");
+    dups = fake_calls(FAKE_DUP) - 1;
+    /* The first look finds nothing to be open, and is not made again; so the close is the second descriptor's. */
+    fake_once(FAKE_OPEN, FAKE_FAIL, ENOENT, 0);
+    fake_once(FAKE_CLOSE, FAKE_FAIL, ENOTCONN, 0);
+    is(flush_sync(&replicated), -ENOTCONN, "when that fails, the flush does");
+    fake_once(FAKE_DUP, FAKE_FAIL, ENOMEM, 0);
+    is(flush_sync(&replicated), -ENOMEM, "so it does when there is none");
+    fake_once(FAKE_FSYNC, FAKE_FAIL, EIO, 0);
+    is(flush_sync(&replicated), -EIO, "nothing is settled when the fsync fails");
+    is(fake_calls(FAKE_DUP) - dups, 3, "... at all");
+    is(flush_sync(&replicated), 0, "the next flush succeeds");
+    img_close(&replicated);
+}
+
 /* ---- cancel --------------------------------------------------------------------------------------------------- */
 
 static void *let_go_later(void *arg)
@@ -249,6 +301,7 @@ int main(void)
     fake_open(&img, "flush", 4096);
     coverage();
     failures();
+    settles();
     cancelled();
     honest();
     closed(false);

@@ -24,8 +24,8 @@
  *   hang, hang-ANY    blocks until released (op FAKE_INIT), then succeeds
  *   slow:MS, slow-MS  takes MS milliseconds
  * Any other name connects at once. One that begins with "sharded" has a shard
- * translator in its description, one that begins with "disperse" that of an
- * erasure code.
+ * translator in its description, one that begins with "replicated" a replica
+ * translator, one that begins with "disperse" that of an erasure code.
  *
  * Control functions may be called from any thread, also inside callbacks.
  */
@@ -57,6 +57,7 @@ extern "C" {
     X(OPEN, open, 0)                                                           \
     X(CREAT, creat, 0)                                                         \
     X(CLOSE, close, 0)                                                         \
+    X(DUP, dup, 0)                                                             \
     X(UNLINK, unlink, 0)                                                       \
     X(MKDIR, mkdir, 0)                                                         \
     X(ACCESS, access, 0)                                                       \
@@ -152,6 +153,8 @@ enum fake_violation {
                                 synchronous transfer (fsync is one) returned */
     FAKE_V_FINI_IN_FLIGHT,
     FAKE_V_FINI_OPEN_FDS,
+    FAKE_V_FINI_TOO_SOON,    /* within 1.4 s of a glfs_init that failed:
+                                its threads may not have begun */
     FAKE_V_USE_AFTER_CLOSE,
     FAKE_V_USE_AFTER_FINI,
     FAKE_V_USE_BEFORE_INIT,  /* the real one waits for ever */

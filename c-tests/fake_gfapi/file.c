@@ -169,6 +169,31 @@ EXPORT int glfs_close(glfs_fd_t *fd)
     return (int)success(0);
 }
 
+EXPORT glfs_fd_t *glfs_dup(glfs_fd_t *fd)
+{
+    struct verdict verdict;
+    glfs_fd_t *twin;
+
+    if (!begin_fd(FAKE_DUP, fd, &verdict))
+        return NULL;
+    twin = aligned_alloc(CACHE_LINE, sizeof(*twin));
+    if (!twin)
+        return NULL;
+    memset(twin, 0, sizeof(*twin));
+    twin->fs = fd->fs;
+    twin->node = fd->node;
+    twin->flags = fd->flags;
+    pthread_mutex_init(&twin->lock, NULL);
+    twin->kernel_fd = store_dup(fd->node);
+    pthread_mutex_lock(&fd->fs->lock);
+    twin->next_of_fs = fd->fs->fds;
+    fd->fs->fds = twin;
+    pthread_mutex_unlock(&fd->fs->lock);
+    count(&record.open_fds, 1);
+    success(0);
+    return twin;
+}
+
 EXPORT int glfs_fstat(glfs_fd_t *fd, struct stat *st)
 {
     struct verdict verdict;

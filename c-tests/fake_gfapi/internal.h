@@ -132,6 +132,7 @@ struct glfs {
     bool has_tcp;
     bool has_local; /* a unix socket or a volfile */
     bool started; /* the lanes run */
+    uint64_t failed_ns; /* when glfs_init did */
     unsigned lane_count;
     atomic_uint next_lane;
     struct lane *lanes;
@@ -190,6 +191,8 @@ struct volume *volume_get(const char *name);
 int store_open(struct volume *volume, const char *path, int flags,
                bool create, mode_t mode, struct node **node, int *kernel_fd);
 int store_reopen(struct node *node);
+/* The same for an fd that store_close ends. */
+int store_dup(struct node *node);
 void store_close(struct node *node);
 int store_unlink(struct volume *volume, const char *path);
 int store_mkdir(struct volume *volume, const char *path);

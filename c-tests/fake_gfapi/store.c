@@ -62,7 +62,14 @@ static struct node *add(struct volume *volume, const char *path, bool is_dir,
 
 static bool furnish(struct volume *volume)
 {
-    return add(volume, "", true, 0755) && add(volume, "dir", true, 0755);
+    /* The state of the replica translator, which a test writes. */
+    static const char *const dirs[] = {"", "dir", ".meta", ".meta/graphs", ".meta/graphs/active",
+                                       ".meta/graphs/active/replicate-0"};
+
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+        if (!add(volume, dirs[i], true, 0755))
+            return false;
+    return true;
 }
 
 struct volume *volume_get(const char *name)
@@ -145,6 +152,18 @@ int store_reopen(struct node *node)
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", node->memfd);
     return open(link, O_RDWR | O_CLOEXEC);
+}
+
+int store_dup(struct node *node)
+{
+    int fd = store_reopen(node);
+
+    if (fd >= 0) {
+        pthread_mutex_lock(&lock);
+        node->opens++;
+        pthread_mutex_unlock(&lock);
+    }
+    return fd;
 }
 
 /* A description of its own, so that the kernel checks its access mode. */

@@ -41,7 +41,16 @@ impl Cell {
 
     /// The image in it.
     pub fn image(&self) -> Result<Arc<Image>> {
-        image::get(ImageId::from_raw(self.id.load(Ordering::Acquire))).ok_or_else(not_open)
+        image::get(self.id()).ok_or_else(not_open)
+    }
+
+    /// The image in it, for a call that no callback runs in.
+    pub fn visit(&self) -> Result<Visit> {
+        image::visit(self.id()).ok_or_else(not_open)
+    }
+
+    fn id(&self) -> ImageId {
+        ImageId::from_raw(self.id.load(Ordering::Acquire))
     }
 
     /// Empties it, unless it holds another image by now: a callback of the closing one may have

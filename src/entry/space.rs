@@ -104,9 +104,12 @@ pub unsafe fn create(
     let body = || {
         host::current()?;
         // SAFETY: the host's promises of the header.
-        let filename = unsafe { input::text(filename, "filename")? };
-        // SAFETY: as above.
         let pairs = unsafe { input::options(options)? };
+        let filename = match filename.is_null() && options::name_a_place(&pairs) {
+            true => None,
+            // SAFETY: as above.
+            false => Some(unsafe { input::text(filename, "filename")? }),
+        };
         let options = CreateOptions::parse(protocol, filename, &pairs)?;
         // SAFETY: as above.
         Image::create(&options, &mut |done, total| unsafe {

@@ -35,7 +35,6 @@ impl Flushes {
 
     /// Submits a flush. It ends in its callback in any case.
     pub(super) fn submit(self: &Arc<Self>, request: SlotRef, backing: &Arc<Backing>) {
-        request.hand_over();
         let to_start = {
             let mut line = self.0.lock();
             line.waiting.push_back(request);
@@ -82,13 +81,26 @@ impl Flushes {
     }
 }
 
+impl Backing {
+    fn flush(&self) -> gfapi::Result<()> {
+        let connection = self.volume.connection();
+        let were_whole = self.replicas.are_whole(connection);
+        self.file.flush()?;
+        // A brick that has only just come back may lack some, one that has only just gone, too.
+        if !were_whole || !self.replicas.are_whole(connection) {
+            self.file.settle()?;
+        }
+        Ok(())
+    }
+}
+
 impl Job for Flushes {
     fn run(&self) -> bool {
         // All that waited may have been cancelled.
         let Some(backing) = self.cover() else {
             return false;
         };
-        let result = backing.file.flush();
+        let result = backing.flush();
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.end_covered(result);

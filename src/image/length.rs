@@ -164,7 +164,7 @@ impl Image {
             self.set_length(backing, length).map_err(|errno| {
                 // The length asked for is wrong in itself, no word of an earlier write.
                 if errno.get() != libc::EFBIG {
-                    self.requests.completions().note_failure();
+                    self.completions.note_failure();
                 }
                 self.failed(&format!("setting the length to {length} bytes"), errno)
             })

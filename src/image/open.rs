@@ -28,27 +28,38 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
+        let replicas = Replicas::of(volume.connection());
         let backing = Arc::new(Backing {
             file,
             status: Status::new(),
             volume,
+            replicas,
         });
-        let image = registry::insert(|id| Image {
-            id,
-            location,
-            read_write: options.read_write,
-            direct: options.no_cache,
-            poll_loop,
-            zeroes: Zeroes::new(&backing),
-            phase: RwLock::new(Phase::Open(backing)),
-            requests: Slab::new(completions, id.serial()),
-            queue: Mutex::new(Queue::new(is_sharded)),
-            flushes: Flushes::new(),
-            outstanding: AtomicUsize::new(0),
-            length: Length::new(&stat),
-            proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
-            write_behind,
-            failing: AtomicBool::new(false),
+        let image = registry::insert(|id| {
+            let image = Arc::new(Image {
+                id,
+                location,
+                read_write: options.read_write,
+                direct: options.no_cache,
+                poll_loop,
+                desk: Mutex::new(Desk {
+                    slab: Slab::new(completions.get(), id.serial()),
+                    queue: Queue::new(is_sharded),
+                }),
+                flushes: Flushes::new(),
+                zeroes: Zeroes::new(&backing),
+                completions,
+                outstanding: AtomicUsize::new(0),
+                length: Length::new(&stat),
+                proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
+                write_behind,
+                failing: AtomicBool::new(false),
+            });
+            Opened {
+                image,
+                backing,
+                draining: false,
+            }
         })?;
         if let Err(errno) = image.poll_loop.watch(fd, image.id) {
             let why = Error::new(
@@ -65,10 +76,7 @@ impl Image {
         Ok(image.id)
     }
 
-    fn set_up(
-        file: &File,
-        location: &ImageLocation,
-    ) -> Result<(gfapi::Stat, Completions<SlotRef>)> {
+    fn set_up(file: &File, location: &ImageLocation) -> Result<(gfapi::Stat, Lease<SlotRef>)> {
         let stat = file
             .stat_settled()
             .map_err(|errno| cannot("look at", location, errno))?;
@@ -79,14 +87,14 @@ impl Image {
                 Errno::new(libc::EISDIR, libc::EIO),
             ));
         }
-        let completions = Completions::new().map_err(|why| {
+        let completions = COMPLETIONS.open().map_err(|why| {
             let errno = Errno::new(why.raw_os_error().unwrap_or(0), libc::EMFILE);
             Error::new(
                 Stage::Open,
                 errno.get(),
                 format!(
-                    "cannot make a pipe for image {location}: {errno}; an image takes two file \
-                     descriptors"
+                    "cannot make an eventfd for image {location}: {errno}; an image takes one \
+                     file descriptor"
                 ),
             )
         })?;
@@ -150,6 +158,10 @@ fn on_volume<T>(
             location.connect_timeout,
             location.keep_connection,
         )?;
+        if volume.is_reused() && is_sharded_by_now(volume.connection()) {
+            volume.forget();
+            continue;
+        }
         match body(volume.connection()) {
             Ok(done) => return Ok((volume, done)),
             Err(errno) if volume.is_reused() && leads_nowhere(errno) => {
@@ -162,6 +174,11 @@ fn on_volume<T>(
             Err(errno) => return Err(cannot(verb, location, errno)),
         }
     }
+}
+
+/// A new connection to a sharded volume has no write-behind; this one was made before it was.
+fn is_sharded_by_now(connection: &Connection) -> bool {
+    connection.has_write_behind() && connection.is_sharded()
 }
 
 fn leads_nowhere(errno: Errno) -> bool {

@@ -72,16 +72,19 @@ impl Drop for Growth<'_> {
     fn drop(&mut self) {
         let image = self.image;
         image.length.grown(self.reached);
-        image.queue.lock().let_go(self.held);
+        image.desk.lock().queue.let_go(self.held);
         if let Some(backing) = self.backing.take() {
             image.refill(&backing.file);
         }
         // Last, since close waits for it, and closes the file when nobody else has it.
         {
-            let _queue = image.queue.lock();
-            image.outstanding.fetch_sub(1, Ordering::SeqCst);
+            let _desk = image.desk.lock();
+            image.outstanding.store(
+                image.outstanding.load(Ordering::Relaxed) - 1,
+                Ordering::Relaxed,
+            );
         }
-        image.requests.completions().changed();
+        image.completions.changed();
     }
 }
 
@@ -106,9 +109,9 @@ impl Image {
 
     /// Makes sure that nothing under way reaches past the end of the image, and that nothing will.
     fn reserve(&self, length: i64) -> Result<Growth<'_>> {
-        let backing = match self.phase.read().open() {
-            Some(backing) => backing.clone(),
-            None => return Err(self.closed()),
+        let backing = match registry::visit(self.id) {
+            Some(opened) if !opened.draining => opened.backing.clone(),
+            _ => return Err(self.closed()),
         };
         let (old, _) = self
             .length
@@ -139,11 +142,14 @@ impl Image {
         let from = if is_sharded { (old - 1).max(0) } else { old };
         let held = Range::alone(Kind::Write, from, i64::MAX - from);
         self.length.growing.fetch_add(1, Ordering::SeqCst);
-        let mut queue = self.queue.lock();
-        queue.hold(held);
+        let mut desk = self.desk.lock();
+        desk.queue.hold(held);
         // Close and drain wait for it.
-        self.outstanding.fetch_add(1, Ordering::SeqCst);
-        drop(queue);
+        self.outstanding.store(
+            self.outstanding.load(Ordering::Relaxed) + 1,
+            Ordering::Relaxed,
+        );
+        drop(desk);
         Ok(Growth {
             image: self,
             backing: Some(backing),
@@ -164,7 +170,7 @@ impl Image {
         let file = &backing.file;
         let mut go_on = |done, total| {
             // Whoever closes it waits for this.
-            if self.phase.read().open().is_none() {
+            if self.with_backing(|_| Ok(())).is_err() {
                 return Err(Errno::new(libc::EBADF, libc::EIO));
             }
             asked(progress, done, total)
@@ -183,7 +189,7 @@ impl Image {
         };
         // Of an earlier write, perhaps, unless it is the host's wish or the length itself.
         if !matches!(errno.get(), libc::ECANCELED | libc::EFBIG) {
-            self.requests.completions().note_failure();
+            self.completions.note_failure();
         }
         let what = format!("growing it from {old} to {length} bytes");
         let mut why = self.failed(&what, errno);

@@ -2,29 +2,48 @@
 //! Open images by number. The host holds numbers only, in its BlkState, its fd handler's argument
 //! and its request handles: one that went stale is recognised instead of followed.
 
-use super::Image;
+use super::{Image, Opened};
 use crate::error::{Error, Result, Stage};
 use crate::gfapi;
 use crate::request::Handle;
-use parking_lot::RwLock;
-use std::sync::Arc;
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock};
 
 /// Names an open image, and never another one later (2^28 openings in the same place long).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageId(u64);
 
-/// Low bits of an id: the place. As many images can be open, less one.
+/// Low bits of an id: the place. As many images can be open.
 const PLACE_BITS: u32 = 16;
 
-struct Registry {
-    places: Vec<Option<Arc<Image>>>,
+/// Where an image is while it is open. Places are never freed, so that one lock is all that a thread
+/// takes on its way to an image.
+#[repr(align(64))]
+struct Place(RwLock<Option<Opened>>);
+
+/// Places are made as they come to be needed, this many at once.
+const CHUNK: usize = 256;
+
+static CHUNKS: [OnceLock<Box<[Place]>>; (1 << PLACE_BITS) / CHUNK] =
+    [const { OnceLock::new() }; (1 << PLACE_BITS) / CHUNK];
+
+/// Which places are taken.
+struct Plan {
+    /// Those that were and are not now, the last one first.
+    free: Vec<usize>,
+    /// Those from here on never were.
+    used: usize,
     openings: u64,
 }
 
-static IMAGES: RwLock<Registry> = RwLock::new(Registry {
-    places: Vec::new(),
+static PLAN: Mutex<Plan> = Mutex::new(Plan {
+    free: Vec::new(),
+    used: 0,
     openings: 0,
 });
+
+/// An image that stays open while this is held. Not for the time of a callback, which may close it.
+pub type Visit = MappedRwLockReadGuard<'static, Opened>;
 
 impl ImageId {
     /// As a number that the host can keep; not 0.
@@ -57,18 +76,35 @@ impl ImageId {
 }
 
 /// The image, if it is open.
+pub fn visit(id: ImageId) -> Option<Visit> {
+    occupant(id.place()).filter(|opened| opened.image.id == id)
+}
+
+/// The same, to be kept for as long as one likes; it may be closed meanwhile.
 pub fn get(id: ImageId) -> Option<Arc<Image>> {
+    visit(id).map(|opened| opened.image.clone())
+}
+
+/// Whatever image is in a place.
+fn occupant(place: usize) -> Option<Visit> {
     if gfapi::is_orphaned() {
         return None;
     }
-    let images = IMAGES.read();
-    let image = images.places.get(id.place())?.as_ref()?;
-    (image.id == id).then(|| image.clone())
+    let chunk = CHUNKS.get(place / CHUNK)?.get()?;
+    RwLockReadGuard::try_map(chunk[place % CHUNK].0.read(), Option::as_ref).ok()
+}
+
+/// A place that an image has or had.
+fn place(number: usize) -> &'static Place {
+    let chunk = CHUNKS[number / CHUNK]
+        .get_or_init(|| (0..CHUNK).map(|_| Place(RwLock::new(None))).collect());
+    &chunk[number % CHUNK]
 }
 
 /// How many images are open.
 pub fn count() -> usize {
-    IMAGES.read().places.iter().flatten().count()
+    let plan = PLAN.lock();
+    plan.used - plan.free.len()
 }
 
 /// Waits for the request that a packed handle names and calls its callback.
@@ -87,48 +123,54 @@ pub fn cancel_async(packed: u64) {
 
 /// The image of a packed handle, and the request in it; either may be over.
 fn find(packed: u64) -> Option<(Arc<Image>, Handle)> {
-    if gfapi::is_orphaned() {
-        return None;
-    }
     let place = (packed >> (Handle::INDEX_BITS + Handle::GENERATION_BITS)) as usize;
     let index = ((packed & ((1 << Handle::INDEX_BITS) - 1)) as u32).checked_sub(1)?;
     let generation = (packed >> Handle::INDEX_BITS) as u32 & ((1 << Handle::GENERATION_BITS) - 1);
-    let image = IMAGES.read().places.get(place)?.clone()?;
+    let image = occupant(place)?.image.clone();
     Some((image, Handle { index, generation }))
 }
 
 /// Gives an image a number and keeps it until `remove`.
-pub(super) fn insert(make: impl FnOnce(ImageId) -> Image) -> Result<Arc<Image>> {
-    let mut images = IMAGES.write();
-    let place = match images.places.iter().position(Option::is_none) {
-        Some(place) => place,
-        None if images.places.len() < 1 << PLACE_BITS => {
-            images.places.push(None);
-            images.places.len() - 1
-        }
-        None => {
-            return Err(Error::new(
-                Stage::Open,
-                libc::EMFILE,
-                format!("{} images are open; close some first", images.places.len()),
-            ));
-        }
+pub(super) fn insert(make: impl FnOnce(ImageId) -> Opened) -> Result<Arc<Image>> {
+    let id = {
+        let mut plan = PLAN.lock();
+        let number = match plan.free.pop() {
+            Some(number) => number,
+            None if plan.used < 1 << PLACE_BITS => {
+                plan.used += 1;
+                plan.used - 1
+            }
+            None => {
+                return Err(Error::new(
+                    Stage::Open,
+                    libc::EMFILE,
+                    format!("{} images are open; close some first", plan.used),
+                ));
+            }
+        };
+        plan.openings += 1;
+        ImageId(plan.openings << PLACE_BITS | number as u64)
     };
-    images.openings += 1;
-    let image = Arc::new(make(ImageId(images.openings << PLACE_BITS | place as u64)));
-    images.places[place] = Some(image.clone());
+    let opened = make(id);
+    let image = opened.image.clone();
+    *place(id.place()).0.write() = Some(opened);
     Ok(image)
 }
 
-/// Forgets an image.
-pub(super) fn remove(id: ImageId) {
-    // Dropped after the lock: it may be the last reference.
-    let gone = {
-        let mut images = IMAGES.write();
-        let place = images.places.get_mut(id.place());
-        place
-            .filter(|image| image.as_ref().is_some_and(|image| image.id == id))
-            .and_then(Option::take)
-    };
-    drop(gone);
+/// Changes an image while there is no visit to it.
+pub(super) fn change<T>(id: ImageId, body: impl FnOnce(&mut Opened) -> T) -> Option<T> {
+    let mut occupant = place(id.place()).0.write();
+    let opened = occupant.as_mut().filter(|opened| opened.image.id == id);
+    opened.map(body)
+}
+
+/// Takes an image out of its place when all visits are over: it is not found any more.
+pub(super) fn remove(id: ImageId) -> Option<Opened> {
+    let mut occupant = place(id.place()).0.write();
+    occupant.take_if(|opened| opened.image.id == id)
+}
+
+/// Gives its place to others.
+pub(super) fn forget(id: ImageId) {
+    PLAN.lock().free.push(id.place());
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A request as libgfapi gets it: one part for each call, and its completion.
 
-use super::{Body, Kind, Slot};
+use super::{Body, Kind, Slot, SlotRef};
 use crate::error::Errno;
 use crate::gfapi::{self, Completion, File, Op};
 use libc::iovec;
@@ -39,34 +39,29 @@ pub(super) struct Part {
 
 impl Completion for Part {
     unsafe fn complete(cookie: *mut c_void, result: gfapi::Result<u64>) {
+        // No references: what they lead to may be begun anew, or freed, while this function is still
+        // on its way out.
+        let part: *mut Part = cookie.cast();
         // SAFETY: the cookie is a part of a submitted request; parts do not move or go before the
-        // request is ready.
-        let part = unsafe { &*cookie.cast::<Part>() };
-        // SAFETY: as above, slots never move.
-        let slot = unsafe { &*part.slot };
-        // SAFETY: they outlive the request, and close waits for us to leave after it.
-        let completions = unsafe { &*slot.completions };
-        let _visit = completions.visit();
-        // SAFETY: nobody changes the body of a submitted request but for the results of its parts.
-        let body = unsafe { &*slot.body.get() };
-        let fell_short = match result {
-            Err(_) => body.kind != Kind::Read,
-            Ok(bytes) => body.kind == Kind::Write && bytes as i64 != part.length,
-        };
-        if fell_short && !body.through {
-            completions.note_failure();
-        }
-        let result = match result {
+        // request is ready, and what is read here does not change before.
+        let (slot, length) = unsafe { (SlotRef::new((*part).slot), (*part).length) };
+        let done = match result {
             Ok(bytes) => bytes as i64,
             Err(errno) => errno.negated().into(),
         };
-        part.result.store(result, Ordering::Relaxed);
-        slot.one_ended();
+        // Nothing else that is looked at here is out of the slot's first cache line.
+        if done != length && slot.is_failure(done) {
+            slot.completions().note_failure();
+        }
+        // SAFETY: as above. Relaxed: published by what makes the request ready.
+        unsafe { (*part).result.store(done, Ordering::Relaxed) };
+        // SAFETY: as above; the part's call has ended, and is not used any more.
+        unsafe { slot.call_ended(part) };
     }
 
     unsafe fn complete_after_panic(cookie: *mut c_void) {
-        // SAFETY: as for `complete`. What can panic there (a broken lock queue, say) comes before
-        // the decrement or inside the push, where the request is not yet visible to the host.
+        // SAFETY: as for `complete`. What could panic there comes before the request is ready: after
+        // it only the fd is written and threads are woken, which does not.
         unsafe { Self::complete(cookie, Err(Errno::new(libc::EIO, libc::EIO))) }
     }
 }
@@ -106,44 +101,78 @@ impl Part {
 
     /// Submits what is left of this part. What libgfapi refuses ends here with its errno, for the
     /// host to see in the callback.
-    pub(super) fn send(&self, body: &Body, file: &File) {
-        // Between this store and the completion nobody else writes it: a stale result must not
-        // outlive the call.
-        self.result.store(0, Ordering::Relaxed);
-        let start = self.offset - body.offset + self.progress;
-        let length = self.length - self.progress;
-        let narrowed: Vec<iovec>;
-        let iov: &[iovec] = match body.kind {
-            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => &[],
-            _ if start == 0 && length == body.length => &body.iov,
-            _ => {
-                narrowed = narrow(&body.iov, start, length).collect();
-                &narrowed
-            }
+    ///
+    /// # Safety
+    /// `part` is of the request `body`, which this thread is submitting, and which may be gone when
+    /// this returns; so no references.
+    pub(super) unsafe fn send(part: *const Part, body: *const Body, file: &File) {
+        // SAFETY: until `call` the request is this thread's, or not ready before this thread says so.
+        let (whole, start, length, iov) = unsafe {
+            // Between this store and the completion nobody else writes it: a stale result must not
+            // outlive the call.
+            (*part).result.store(0, Ordering::Relaxed);
+            let iov = &(*body).iov;
+            let start = (*part).offset - (*body).offset + (*part).progress;
+            let length = (*part).length - (*part).progress;
+            let is_whole = start == 0 && length == (*body).length;
+            (is_whole, start, length, iov)
         };
-        self.call(body, iov, file);
+        // SAFETY: the caller's; a narrowed list is ours.
+        unsafe {
+            if whole {
+                let iov: *const [iovec] = iov.as_slice();
+                Part::call(part, body, iov, file);
+            } else {
+                let narrowed: Vec<iovec> = narrow(iov, start, length).collect();
+                Part::call(part, body, narrowed.as_slice(), file);
+            }
+        }
     }
 
-    pub(super) fn call(&self, body: &Body, iov: &[iovec], file: &File) {
-        let offset = self.offset + self.progress;
-        let length = self.length - self.progress;
-        let op = match body.kind {
+    /// Submits what is left of this part, with the elements `iov`.
+    ///
+    /// # Safety
+    /// As for `send`; `iov` can be read until libgfapi has the call.
+    pub(super) unsafe fn call(
+        part: *const Part,
+        body: *const Body,
+        iov: *const [iovec],
+        file: &File,
+    ) {
+        // SAFETY: the caller's.
+        let (offset, length, kind, through) = unsafe {
+            let offset = (*part).offset + (*part).progress;
+            let length = (*part).length - (*part).progress;
+            (offset, length, (*body).kind, (*body).through)
+        };
+        let op = match kind {
             Kind::Read => Op::Read { iov, offset },
             Kind::Write => Op::Write {
                 iov,
                 offset,
-                through: body.through,
+                through,
             },
             Kind::Flush | Kind::Zeroes { .. } => unreachable!("it is handed over, not submitted"),
             Kind::Discard => Op::Discard { offset, length },
         };
-        let cookie: *const Part = self;
+        let cookie = part.cast_mut().cast();
         // SAFETY: the part stays where it is until its request is ready; the buffers are the host's
         // promise to `Buffers::new`.
-        let submitted = unsafe { file.submit::<Part>(op, cookie.cast_mut().cast()) };
+        let submitted = unsafe { file.submit::<Part>(op, cookie) };
         if let Err(errno) = submitted {
             // SAFETY: a refused call has no other completion.
-            unsafe { <Part as Completion>::complete(cookie.cast_mut().cast(), Err(errno)) };
+            unsafe { <Part as Completion>::complete(cookie, Err(errno)) };
+        }
+    }
+}
+
+/// Whether libgfapi takes the request as it is.
+pub(super) fn is_one_call(body: &Body) -> bool {
+    match body.kind {
+        Kind::Flush | Kind::Zeroes { .. } => true,
+        Kind::Discard => (1..=DISCARD).contains(&body.length),
+        Kind::Read | Kind::Write => {
+            (1..=MAX_TRANSFER).contains(&body.length) && body.iov.len() <= MAX_IOV
         }
     }
 }

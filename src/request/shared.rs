@@ -2,6 +2,7 @@
 //! Adjacent requests in one call to libgfapi.
 
 use super::{Kind, Next, Part, SlotRef};
+use crate::error::Errno;
 use crate::gfapi::File;
 use crate::queue::Ticket;
 use std::cell::Cell;
@@ -34,7 +35,7 @@ impl SlotRef {
         }
         body.members.clear();
         body.members.extend_from_slice(members);
-        body.shared = Some(Part::new(slot, body.offset, length));
+        body.call = Part::new(slot, body.offset, length);
         slot.leads.store(true, Ordering::Relaxed);
     }
 
@@ -46,10 +47,9 @@ impl SlotRef {
         // SAFETY: ready and taken by this thread: ours alone, and so are the members.
         let body = unsafe { &mut *slot.body.get() };
         let ticket = std::mem::replace(&mut body.ticket, Ticket::Free);
-        let (mut done, whole) = match body.shared.take() {
-            Some(mut part) => (*part.result.get_mut(), part.length),
-            None => (0, 0),
-        };
+        let mut done = *body.call.result.get_mut();
+        let whole = body.call.length;
+        body.call = Part::new(slot, body.offset, body.length);
         if done > whole || (body.kind == Kind::Write && done != whole) {
             // Which bytes a short write left out is not said, and more than all is no answer.
             done = 0;
@@ -72,13 +72,12 @@ impl SlotRef {
             end += body.length;
             if end <= done {
                 served = at + 1;
-                for part in &mut body.parts {
+                for part in body.parts_mut() {
                     *part.result.get_mut() = part.length;
                 }
             }
         }
-        // SAFETY: as above; nobody else touches a slot that was taken from the ready list.
-        let completions = unsafe { &*slot.completions };
+        let completions = slot.completions;
         let length = end;
         let (whole, rest) = members.split_at(served);
         completions.unpop(whole.iter().copied());
@@ -89,7 +88,7 @@ impl SlotRef {
                     let ticket = unsafe { (*member.slot().body.get()).ticket };
                     member.submit(file, ticket);
                 }
-                None => completions.push(member),
+                None => member.call_off(Errno::new(libc::EBADF, libc::EIO)),
             }
         }
         members.clear();
@@ -98,7 +97,6 @@ impl SlotRef {
             kind,
             offset,
             length,
-            served,
         }
     }
 }

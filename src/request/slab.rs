@@ -3,8 +3,7 @@
 //! that goes stale.
 
 use super::{Ask, Slot};
-use crate::completion::Completions;
-use parking_lot::Mutex;
+use crate::completion::{Completions, Item, Link, Pool};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
@@ -38,8 +37,11 @@ unsafe impl Send for SlotRef {}
 unsafe impl Sync for SlotRef {}
 
 impl SlotRef {
-    pub(super) fn new(slot: &Slot) -> SlotRef {
-        SlotRef(NonNull::from(slot))
+    /// # Safety
+    /// The slot is one of a slab that is still there.
+    pub(super) unsafe fn new(slot: *const Slot) -> SlotRef {
+        // SAFETY: the caller's.
+        SlotRef(unsafe { NonNull::new_unchecked(slot.cast_mut()) })
     }
 
     pub(super) fn slot<'a>(self) -> &'a Slot {
@@ -49,58 +51,48 @@ impl SlotRef {
     }
 }
 
-/// All slots of an image, and the completions that they report to.
+// SAFETY: a Slot never moves, and its link comes first in it.
+unsafe impl Item for SlotRef {
+    fn link(self) -> NonNull<Link> {
+        self.0.cast()
+    }
+
+    unsafe fn from_link(link: NonNull<Link>) -> SlotRef {
+        SlotRef(link.cast())
+    }
+}
+
+/// Where the completions of images come from.
+pub static COMPLETIONS: Pool<SlotRef> = Pool::new();
+
+/// All slots of an image.
 pub struct Slab {
-    slots: Mutex<Slots>,
-    /// Boxed: slots hold its address.
-    completions: Box<Completions<SlotRef>>,
+    all: Vec<NonNull<Slot>>,
+    /// The one that was used last comes first: it is still in the processor's cache.
+    free: Vec<SlotRef>,
+    completions: &'static Completions<SlotRef>,
     first_generation: u32,
 }
 
-struct Slots {
-    all: Vec<NonNull<Slot>>,
-    free: Vec<u32>,
-}
-
 // SAFETY: the pointers are owned by the slab; slots are shared between threads by design.
-unsafe impl Send for Slots {}
+unsafe impl Send for Slab {}
 
 impl Slab {
-    /// `seed` keeps handles of different images apart.
-    pub fn new(completions: Completions<SlotRef>, seed: u64) -> Slab {
+    /// Finished requests go to `completions`. `seed` keeps handles of different images apart.
+    pub fn new(completions: &'static Completions<SlotRef>, seed: u64) -> Slab {
         Slab {
-            slots: Mutex::new(Slots {
-                all: Vec::new(),
-                free: Vec::new(),
-            }),
-            completions: Box::new(completions),
+            all: Vec::new(),
+            free: Vec::new(),
+            completions,
             first_generation: seed.wrapping_mul(0x9E37_79B9) as u32 & mask(),
         }
     }
 
-    /// Where finished requests go.
-    pub fn completions(&self) -> &Completions<SlotRef> {
-        &self.completions
-    }
-
     /// Makes a request; `None` when [`Handle::MOST`] are in flight.
-    pub fn begin(&self, ask: &Ask<'_>) -> Option<(SlotRef, Handle)> {
-        let slot = {
-            let mut slots = self.slots.lock();
-            match slots.free.pop() {
-                Some(index) => SlotRef(slots.all[index as usize]),
-                None => {
-                    let index = slots.all.len() as u32;
-                    if index >= Handle::MOST {
-                        return None;
-                    }
-                    let slot =
-                        Box::new(Slot::new(index, self.first_generation, &*self.completions));
-                    let slot = NonNull::from(Box::leak(slot));
-                    slots.all.push(slot);
-                    SlotRef(slot)
-                }
-            }
+    pub fn begin(&mut self, ask: &Ask<'_>) -> Option<(SlotRef, Handle)> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.one_more()?,
         };
         slot.begin(ask);
         let handle = Handle {
@@ -110,35 +102,43 @@ impl Slab {
         Some((slot, handle))
     }
 
+    fn one_more(&mut self) -> Option<SlotRef> {
+        let index = self.all.len() as u32;
+        if index >= Handle::MOST {
+            return None;
+        }
+        let slot = Box::new(Slot::new(index, self.first_generation, self.completions));
+        let slot = NonNull::from(Box::leak(slot));
+        self.all.push(slot);
+        Some(SlotRef(slot))
+    }
+
     /// Gives a slot back whose callback has returned. Its handle is stale from now on.
-    pub fn end(&self, slot: SlotRef) {
-        let next = slot
-            .slot()
-            .generation
-            .load(Ordering::Relaxed)
-            .wrapping_add(1)
-            & mask();
-        slot.slot().generation.store(next, Ordering::Release);
-        self.slots.lock().free.push(slot.slot().index);
+    pub fn end(&mut self, slot: SlotRef) {
+        let generation = &slot.slot().generation;
+        let next = generation.load(Ordering::Relaxed).wrapping_add(1) & mask();
+        generation.store(next, Ordering::Release);
+        self.free.push(slot);
     }
 
     /// The request that a handle names, unless it is over.
     pub fn find(&self, handle: Handle) -> Option<SlotRef> {
-        let slot = *self.slots.lock().all.get(handle.index as usize)?;
-        let slot = SlotRef(slot);
-        self.is_current(slot, handle).then_some(slot)
+        let slot = SlotRef(*self.all.get(handle.index as usize)?);
+        slot.is_current(handle).then_some(slot)
     }
+}
 
-    /// Whether the slot still holds the request that the handle names.
-    pub fn is_current(&self, slot: SlotRef, handle: Handle) -> bool {
-        slot.slot().generation.load(Ordering::Acquire) == handle.generation
+impl SlotRef {
+    /// Whether it still holds the request that the handle names.
+    pub fn is_current(self, handle: Handle) -> bool {
+        self.slot().generation.load(Ordering::Acquire) == handle.generation
     }
 }
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        for slot in self.slots.get_mut().all.drain(..) {
-            // SAFETY: leaked from a Box in `begin`, freed here only.
+        for slot in self.all.drain(..) {
+            // SAFETY: leaked from a Box in `one_more`, freed here only.
             drop(unsafe { Box::from_raw(slot.as_ptr()) });
         }
     }

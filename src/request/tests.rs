@@ -26,15 +26,8 @@ fn body(kind: Kind, offset: i64, length: i64, iov: Vec<iovec>) -> Body {
         kind,
         offset,
         length,
-        through: false,
-        grows: false,
         iov,
-        parts: Vec::new(),
-        callback: None,
-        ticket: Ticket::Free,
-        members: Vec::new(),
-        shared: None,
-        shared_iov: Vec::new(),
+        ..Body::new(std::ptr::null())
     }
 }
 
@@ -108,7 +101,8 @@ unsafe extern "C" fn count(opaque: *mut c_void, ret: c_int) {
 #[test]
 fn a_handle_goes_stale_when_its_request_ends() {
     let calls = AtomicU32::new(0);
-    let slab = Slab::new(Completions::new().unwrap(), 3);
+    let completions = COMPLETIONS.open().unwrap();
+    let mut slab = Slab::new(completions.get(), 3);
     let ask = Ask {
         kind: Kind::Flush,
         offset: 0,
@@ -138,6 +132,49 @@ fn a_handle_goes_stale_when_its_request_ends() {
     assert!(slab.find(handle).is_none());
     let (again, next) = slab.begin(&ask).unwrap();
     assert!(again == request && next != handle && slab.find(handle).is_none());
+}
+
+/// What the shared call did not read must not pass for zeroes past the image's end.
+#[test]
+fn what_cannot_be_tried_alone_fails() {
+    unsafe extern "C" fn nothing(_: *mut c_void, _: c_int) {}
+    let completions = COMPLETIONS.open().unwrap();
+    let mut slab = Slab::new(completions.get(), 5);
+    let mut data = [1u8; 8];
+    let [first, second] = [0, 4].map(|at| {
+        let element = iovec {
+            iov_base: data[at..].as_mut_ptr().cast(),
+            iov_len: 4,
+        };
+        let ask = Ask {
+            kind: Kind::Read,
+            offset: at as i64,
+            length: 4,
+            // SAFETY: valid until the end of this test.
+            buffers: unsafe { Buffers::new(std::slice::from_ref(&element)) },
+            through: false,
+            grows: false,
+            // SAFETY: does nothing.
+            callback: unsafe { Callback::new(nothing, std::ptr::null_mut()) },
+        };
+        slab.begin(&ask).unwrap().0
+    });
+    first.lead(&[first, second]);
+    // SAFETY: nobody else has the request.
+    let call = unsafe { &(*first.slot().body.get()).call };
+    call.result.store(4, Ordering::Relaxed);
+    let settle = |request: SlotRef| request.settle(|| None::<&File>);
+    assert!(matches!(settle(first), Next::Shared { length: 8, .. }));
+    let results = [first, second].map(|request| {
+        assert!(completions.pop() == Some(request));
+        match settle(request) {
+            Next::Ended(outcome) => outcome.result,
+            _ => panic!("there is no file to submit it to"),
+        }
+    });
+    let why = results[1].unwrap_err();
+    assert!(results[0].is_ok() && why.get() == libc::EBADF);
+    assert_eq!(data, [1; 8]);
 }
 
 proptest! {

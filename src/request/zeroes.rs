@@ -20,7 +20,6 @@ impl SlotRef {
     /// Hands a write of zeroes over, whose range the queue holds: whoever makes it tells `ended`,
     /// or calls it off.
     pub fn hand_over_zeroes(self) -> Zeroing {
-        self.hand_over();
         // SAFETY: begun and not submitted, and taken out of the queue, if it was there, by this
         // thread: ours alone.
         let body = unsafe { &mut *self.slot().body.get() };

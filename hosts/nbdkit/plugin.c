@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* nbdkit's callbacks: each request is one call of blkgluster and the wait for its end. */
+#include "plugin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+/* ---- the library ----------------------------------------------------------------------------------------------- */
+
+static const BlkDriver *drivers[8];
+static unsigned driver_count;
+static int init_result;
+
+static int on_driver(void *opaque, const BlkDriver *drv)
+{
+    (void)opaque;
+    if (driver_count < sizeof(drivers) / sizeof(drivers[0]))
+        drivers[driver_count++] = drv;
+    return 0;
+}
+
+/* Any thread. */
+static void on_report(void *opaque, int level, const char *message)
+{
+    (void)opaque;
+    if (level == BLK_REPORT_ERROR)
+        nbdkit_error("%s", message);
+    else if (level == BLK_REPORT_WARNING)
+        nbdkit_error("warning: %s", message);
+    else
+        nbdkit_debug("%s", message);
+}
+
+const BlkDriver *driver_for(const char *protocol, size_t length)
+{
+    unsigned i;
+
+    for (i = 0; i < driver_count; i++)
+        if (strlen(drivers[i]->protocol_name) == length && !memcmp(drivers[i]->protocol_name, protocol, length))
+            return drivers[i];
+    return NULL;
+}
+
+static void plugin_load(void)
+{
+    static const BlkHost host = {
+        .struct_size = sizeof(host),
+        .abi_version = BLK_ABI_VERSION,
+        .register_driver = on_driver,
+        .report = on_report,
+    };
+
+    init_result = blkgluster_init(&host);
+}
+
+/* The plugin is linked with -z nodelete: a thread of the library's may be inside on_report while nbdkit unloads it. */
+static void plugin_unload(void)
+{
+    if (init_result == 0 && driver_count > 0)
+        drivers[0]->release();
+    params_free();
+}
+
+static void plugin_dump(void)
+{
+    unsigned i;
+
+    if (driver_count > 0)
+        printf("blkgluster_version=%s\nblkgluster_abi_version=%" PRIu32 "\n", drivers[0]->library_version,
+               drivers[0]->abi_version);
+    for (i = 0; i < driver_count; i++)
+        printf("gluster_scheme_%u=%s\n", i, drivers[i]->protocol_name);
+}
+
+/* ---- start ----------------------------------------------------------------------------------------------------- */
+
+#define PLUGIN_CONFIG_HELP                                                                                           \
+    "[uri=]<URI>             The image: gluster[+tcp|+unix]://[SERVER[:PORT]]/VOLUME/PATH[?socket=SOCKET].\n"        \
+    "volume=<NAME>           Or in parts, without percent-encoding: its volume,\n"                                   \
+    "path=<PATH>             its path in the volume,\n"                                                              \
+    "server=<SERVER>         HOST[:PORT], or the path of glusterd's Unix socket (default localhost). Given\n"        \
+    "                        several times, they are tried in that order.\n"                                         \
+    "create=<SIZE>           Make the image if it is not there. One that is there keeps its data.\n"                 \
+    "readonly=<BOOL>         Open it for reading only (default false; `nbdkit -r` does it, too).\n"                  \
+    "write-cache=<on|off>    Whether Gluster may acknowledge writes from memory (default off).\n"                    \
+    "connect-timeout=<SECONDS>  For a new connection, 1 to 3600 (default 30).\n"                                     \
+    "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30).\n"                    \
+    "...                     And every other option that blkgluster's open takes."
+
+static int plugin_config_complete(void)
+{
+    if (init_result < 0 || driver_count == 0) {
+        nbdkit_error("blkgluster_init failed: %s", strerror(-init_result));
+        return -1;
+    }
+    return params_complete();
+}
+
+/* ---- a connection ---------------------------------------------------------------------------------------------- */
+
+static void *plugin_open(int readonly)
+{
+    return image_get(readonly);
+}
+
+static void plugin_close(void *handle)
+{
+    image_put(handle);
+}
+
+static int64_t plugin_get_size(void *handle)
+{
+    struct image *image = handle;
+    int64_t length = image->drv->getlength(&image->bs);
+
+    if (length < 0) {
+        nbdkit_error("the length of %s: %s", params.name, strerror(-length));
+        return -1;
+    }
+    return length;
+}
+
+static int plugin_can_write(void *handle)
+{
+    return !((struct image *)handle)->readonly;
+}
+
+/* All connections share one image, see image.c: a flush on one covers what was acknowledged on any. */
+static int plugin_can_multi_conn(void *handle)
+{
+    (void)handle;
+    return 1;
+}
+
+/* blkgluster has no request with FUA: nbdkit calls .flush after the write, which is all that it could do itself. */
+static int plugin_can_fua(void *handle)
+{
+    (void)handle;
+    return NBDKIT_FUA_EMULATE;
+}
+
+/* Any offset and length will do. Bricks read, change and write blocks of 4096 bytes (disperse volumes smaller ones).
+ * 64 MiB is what nbdkit itself takes at most. */
+static int plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
+{
+    (void)handle;
+    *minimum = 1;
+    *preferred = 4096;
+    *maximum = 64 << 20;
+    return 0;
+}
+
+static const char *plugin_export_description(void *handle)
+{
+    (void)handle;
+    return params.name;
+}
+
+/* ---- requests -------------------------------------------------------------------------------------------------- */
+
+struct request {
+    sem_t done;
+    int ret; /* 0, or -errno */
+};
+
+/* On the poller. */
+static void on_done(void *opaque, int ret)
+{
+    struct request *request = opaque;
+
+    request->ret = ret;
+    sem_post(&request->done);
+}
+
+static void begin(struct request *request)
+{
+    sem_init(&request->done, 0, 0);
+    request->ret = 0;
+}
+
+/* `acb` is what the submit gave. The request's result. */
+static int finish(struct request *request, BlkAiocb *acb)
+{
+    if (!acb)
+        request->ret = errno ? -errno : -EIO;
+    else
+        while (sem_wait(&request->done) < 0)
+            ; /* EINTR */
+    sem_destroy(&request->done);
+    return request->ret;
+}
+
+/* The errno that NBD has for it. nbdkit would make EINVAL of all that it does not know, as if the client were to blame
+ * for a brick that is down. */
+static int nbd_errno(int error)
+{
+    switch (error) {
+    case EPERM:
+    case EROFS:
+    case EIO:
+    case ENOMEM:
+    case EINVAL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return error;
+    case EACCES:
+        return EPERM;
+    default:
+        return EIO;
+    }
+}
+
+/* The library has given its own sentence to on_report before, if this is the first failure of a series; this one says
+ * which request of which client it was. */
+static int conclude(int ret, const char *what, uint32_t count, uint64_t offset)
+{
+    if (ret == 0)
+        return 0;
+    nbdkit_error("%s of %" PRIu32 " bytes at offset %" PRIu64 " of %s: %s", what, count, offset, params.name,
+                 strerror(-ret));
+    nbdkit_set_error(nbd_errno(-ret));
+    return -1;
+}
+
+static int plugin_pread(void *handle, void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+{
+    struct image *image = handle;
+    struct iovec iov = {buffer, count};
+    struct request request;
+    BlkAiocb *acb;
+
+    (void)flags;
+    begin(&request);
+    acb = image->drv->aio_preadv(&image->bs, offset, count, &iov, 1, 0, on_done, &request);
+    return conclude(finish(&request, acb), "read", count, offset);
+}
+
+static int plugin_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
+{
+    struct image *image = handle;
+    struct iovec iov = {(void *)buffer, count};
+    struct request request;
+    BlkAiocb *acb;
+
+    (void)flags;
+    begin(&request);
+    acb = image->drv->aio_pwritev(&image->bs, offset, count, &iov, 1, 0, on_done, &request);
+    return conclude(finish(&request, acb), "write", count, offset);
+}
+
+static int plugin_flush(void *handle, uint32_t flags)
+{
+    struct image *image = handle;
+    struct request request;
+    int ret;
+
+    (void)flags;
+    begin(&request);
+    ret = finish(&request, image->drv->aio_flush(&image->bs, on_done, &request));
+    if (ret < 0) {
+        nbdkit_error("flush of %s: %s", params.name, strerror(-ret));
+        nbdkit_set_error(nbd_errno(-ret));
+        return -1;
+    }
+    return 0;
+}
+
+static int discard(struct image *image, uint32_t count, uint64_t offset)
+{
+    struct request request;
+    BlkAiocb *acb;
+
+    begin(&request);
+    acb = image->drv->aio_pdiscard(&image->bs, offset, count, on_done, &request);
+    return finish(&request, acb);
+}
+
+/* Advice: bricks that cannot punch holes have done all that was asked of them. */
+static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+    int ret = discard(handle, count, offset);
+
+    (void)flags;
+    if (ret == -EOPNOTSUPP) {
+        nbdkit_debug("gluster: the bricks cannot give space back");
+        return 0;
+    }
+    return conclude(ret, "trim", count, offset);
+}
+
+/* WRITE_ZEROES GOES HERE, once BlkDriver has a slot for it.
+ * Until then: where a hole will do, a discard is right and fast, since what it gave back reads as zero. Elsewhere
+ * EOPNOTSUPP makes nbdkit write zeroes, or tell a client that wants it fast only that it cannot be had. */
+static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+    int ret = flags & NBDKIT_FLAG_MAY_TRIM ? discard(handle, count, offset) : -EOPNOTSUPP;
+
+    if (ret == -EOPNOTSUPP) {
+        nbdkit_set_error(EOPNOTSUPP);
+        return -1;
+    }
+    return conclude(ret, "zero", count, offset);
+}
+
+/* Both kinds of zero above answer at once. */
+static int plugin_can_fast_zero(void *handle)
+{
+    (void)handle;
+    return 1;
+}
+
+/* BLOCK STATUS GOES HERE: .can_extents and .extents, once BlkDriver has a slot for it. Without them nbdkit tells
+ * clients that all is data, which is right, though not fast. */
+
+static struct nbdkit_plugin plugin = {
+    .name = "gluster",
+    .longname = "GlusterFS images, by blkgluster",
+    .version = PLUGIN_VERSION,
+    .description = "Serves an image that lies on a GlusterFS volume.",
+    .load = plugin_load,
+    .unload = plugin_unload,
+    .dump_plugin = plugin_dump,
+    .config = params_set,
+    .config_complete = plugin_config_complete,
+    .config_help = PLUGIN_CONFIG_HELP,
+    .magic_config_key = "uri",
+    .get_ready = check_image,
+    .cleanup = images_end, /* nbdkit does not call .close for connections that it ends when it is told to end */
+    .open = plugin_open,
+    .close = plugin_close,
+    .get_size = plugin_get_size,
+    .can_write = plugin_can_write,
+    .can_multi_conn = plugin_can_multi_conn,
+    .can_fua = plugin_can_fua,
+    .can_fast_zero = plugin_can_fast_zero,
+    .block_size = plugin_block_size,
+    .export_description = plugin_export_description,
+    .pread = plugin_pread,
+    .pwrite = plugin_pwrite,
+    .flush = plugin_flush,
+    .trim = plugin_trim,
+    .zero = plugin_zero,
+};
+
+NBDKIT_REGISTER_PLUGIN(plugin)

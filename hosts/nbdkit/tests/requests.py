@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each NBD request does to the image what NBD says, seen from outside, too: on the brick, and by what it became."""
+
+import errno
+import os
+import sys
+
+import nbd
+
+from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, wait_until, work
+
+
+def connect(server, strict=True):
+    handle = nbd.NBD()
+    if not strict:
+        handle.set_strict_mode(0)
+    handle.connect_uri(server.uri)
+    return handle
+
+
+def refused(call):
+    """The errno that a request fails with; 0 when it does not."""
+    try:
+        call()
+    except nbd.Error as error:
+        return getattr(errno, error.errno or "", -1)
+    return 0
+
+
+def read_and_write():
+    path = image("plain", "nbd-requests.img")
+    with Server("plain", path, "create=80M") as server:
+        handle = connect(server)
+        equal(handle.get_size(), 80 * MiB, "the size of create=")
+        model = bytearray(80 * MiB)
+        for offset, length in ((0, 1), (511, 2), (4095, 4098), (MiB + 7, 3 * MiB + 13), (80 * MiB - 5, 5),
+                               (8 * MiB, 64 * MiB)):
+            data = pattern(length, offset)
+            handle.pwrite(data, offset)
+            model[offset:offset + length] = data
+            ok(handle.pread(length, offset) == data, f"{length} bytes at {offset} come back")
+        ok(handle.pread(64 * MiB, 5) == model[5:64 * MiB + 5], "a read over all of that")
+        handle.flush()
+        with open(brick("plain", path), "rb") as file:
+            ok(file.read() == model, "the brick holds these bytes")
+            model[4097] ^= 1
+            file.seek(0)
+            ok(file.read() != model, "... and one wrong bit would have shown")
+        handle.shutdown()
+
+        wild = connect(server, strict=False)
+        equal(refused(lambda: wild.pread(2, 80 * MiB - 1)), errno.EINVAL, "a read past the end is EINVAL")
+        equal(refused(lambda: wild.pwrite(b"xx", 80 * MiB - 1)), errno.ENOSPC, "a write past the end is ENOSPC")
+        equal(os.path.getsize(brick("plain", path)), 80 * MiB, "... and grows nothing")
+        wild.shutdown()
+
+
+def many_in_flight():
+    """Sixteen requests of a connection run at once, and each gets its own data."""
+    path = image("sharded", "nbd-many.img")
+    with Server("sharded", path, "create=24M") as server:
+        handle = connect(server)
+        blocks = {n: pattern(48 * 1024, n) for n in range(400)}
+        flying = []
+
+        def settle(most):
+            while len(flying) > most:
+                cookie = flying.pop(0)
+                while not handle.aio_command_completed(cookie):
+                    handle.poll(-1)
+
+        for n, data in blocks.items():
+            flying.append(handle.aio_pwrite(nbd.Buffer.from_bytearray(bytearray(data)), n * len(data)))
+            settle(31)
+        settle(0)
+        buffers = {}
+        for n, data in blocks.items():
+            buffers[n] = nbd.Buffer(len(data))
+            flying.append(handle.aio_pread(buffers[n], n * len(data)))
+            settle(31)
+        settle(0)
+        wrong = [n for n, data in blocks.items() if buffers[n].to_bytearray() != data]
+        equal(wrong, [], "400 writes and reads, 32 at once, across shards")
+        ok(buffers[0].to_bytearray() != blocks[1], "... and a swapped block would have shown")
+        handle.shutdown()
+
+
+LOG = f"{work}/spy.log"
+
+
+def became(call):
+    """What libgfapi was called for while this one ran."""
+    open(LOG, "w").close()
+    call()
+    with open(LOG) as file:
+        return [tuple(int(word) if word.isdigit() else word for word in line.split()) for line in file]
+
+
+def one_image():
+    """All connections share one opening, which ends with the last of them."""
+    path = image("plain", "nbd-one.img")
+    with Server("plain", path, "create=1M", env={"LD_PRELOAD": SPY, "SPY_LOG": LOG}) as server:
+        handles = []
+
+        def leave(number):
+            for _ in range(number):
+                handles.pop().shutdown()
+
+        for round_ in ("first", "second"):
+            calls = became(lambda: handles.extend(connect(server) for _ in range(8)))
+            equal(calls, [("open", os.O_RDWR, 0)], f"eight connections open one image, the {round_} time")
+            handles[0].pwrite(b"x", 0)
+            equal(became(handles[7].flush), [("fsync", 0, 0)], "... a flush on another one syncs it")
+            equal(became(lambda: leave(7)), [], "... it stays open while one is left")
+            calls = became(lambda: (leave(1), wait_until(30, lambda: os.path.getsize(LOG) > 0)))
+            equal(calls, [("close", 0, 0)], "... and is closed after the last one")
+
+
+def flush_trim_zero():
+    path = image("plain", "nbd-zero.img")
+    with Server("plain", path, "create=8M", env={"LD_PRELOAD": SPY, "SPY_LOG": LOG}) as server:
+        handle = connect(server)
+        data = pattern(MiB, 1)
+        for flag in ("can_flush", "can_fua", "can_trim", "can_zero", "can_fast_zero", "can_multi_conn"):
+            ok(getattr(handle, flag)(), flag)
+        equal([handle.get_block_size(kind) for kind in (nbd.SIZE_MINIMUM, nbd.SIZE_PREFERRED, nbd.SIZE_MAXIMUM)],
+              [1, 4096, 64 * MiB], "block sizes")
+
+        equal(became(lambda: handle.pwrite(data, 0)), [("write", 0, MiB)], "a write is a write")
+        equal(became(lambda: handle.flush()), [("fsync", 0, 0)], "a flush is an fsync")
+        equal(became(lambda: handle.pwrite(data, MiB, nbd.CMD_FLAG_FUA)), [("write", MiB, MiB), ("fsync", 0, 0)],
+              "a write with FUA is followed by an fsync")
+
+        equal(became(lambda: handle.trim(4096, 100)), [("discard", 100, 4096)], "a trim is a discard")
+        ok(handle.pread(MiB, 0) == data[:100] + bytes(4096) + data[4196:], "... that empties just its bytes")
+        equal(became(lambda: handle.trim(4096, 0, nbd.CMD_FLAG_FUA))[-1], ("fsync", 0, 0), "a trim with FUA is synced")
+
+        handle.pwrite(data, 0)
+        equal(became(lambda: handle.zero(64 * 1024, 7)), [("discard", 7, 64 * 1024)],
+              "zeroes where a hole will do are a discard")
+        ok(handle.pread(MiB, 0) == data[:7] + bytes(64 * 1024) + data[7 + 64 * 1024:], "... that reads as zero")
+
+        handle.pwrite(data, 0)
+        calls = became(lambda: handle.zero(64 * 1024, 7, nbd.CMD_FLAG_NO_HOLE))
+        equal({call[0] for call in calls}, {"write"}, "zeroes without a hole are written")
+        ok(handle.pread(MiB, 0) == data[:7] + bytes(64 * 1024) + data[7 + 64 * 1024:], "... just there")
+        equal(became(lambda: handle.zero(4096, 0, nbd.CMD_FLAG_NO_HOLE | nbd.CMD_FLAG_FUA))[-1], ("fsync", 0, 0),
+              "zeroes with FUA are synced")
+
+        handle.pwrite(data, 0)
+        flags = nbd.CMD_FLAG_NO_HOLE | nbd.CMD_FLAG_FAST_ZERO
+        equal(refused(lambda: handle.zero(64 * 1024, 0, flags)), errno.ENOTSUP, "fast zeroes without a hole: no")
+        ok(handle.pread(MiB, 0) == data, "... and nothing was touched")
+        equal(became(lambda: handle.zero(64 * 1024, 0, nbd.CMD_FLAG_FAST_ZERO)), [("discard", 0, 64 * 1024)],
+              "fast zeroes with a hole are")
+        ok(handle.pread(MiB, 0) == bytes(64 * 1024) + data[64 * 1024:], "... and read as zero")
+
+        blocks = os.stat(brick("plain", path)).st_blocks
+        handle.trim(2 * MiB, 0)
+        ok(os.stat(brick("plain", path)).st_blocks <= blocks - 2 * 1800, "a trim gives the brick its space back")
+        handle.shutdown()
+
+
+def read_only():
+    path = image("plain", "nbd-ro.img")
+    data = pattern(MiB, 3)
+    with Server("plain", path, "create=1M") as server:
+        handle = connect(server)
+        handle.pwrite(data, 0)
+        handle.shutdown()
+    for how in ({"options": ("-r",)}, {"param": "readonly=true"}):
+        params = [how["param"]] if "param" in how else []
+        with Server("plain", path, *params, options=how.get("options", ())) as server:
+            handle = connect(server, strict=False)
+            ok(handle.is_read_only(), f"{how}: the export is read-only")
+            equal(refused(lambda: handle.pwrite(b"x", 0)), errno.EPERM, "... a write is refused")
+            equal(refused(lambda: handle.trim(4096, 0)), errno.EPERM, "... and a trim")
+            ok(handle.pread(MiB, 0) == data, "... and the image is as it was")
+            handle.shutdown()
+
+
+def odd_length():
+    """An image whose length is no multiple of a sector is served to its last byte."""
+    path = image("plain", "nbd-odd.img")
+    with Server("plain", path, "create=1M"):
+        pass
+    os.truncate(brick("plain", path), 1000003)
+    with Server("plain", path) as server:
+        handle = connect(server)
+        equal(handle.get_size(), 1000003, "a length of 1000003 bytes is told as it is")
+        handle.pwrite(b"end", 1000000)
+        equal(bytes(handle.pread(5, 999998)), b"\0\0end", "... and its last bytes are written and read")
+        handle.shutdown()
+    equal(os.path.getsize(brick("plain", path)), 1000003, "... and it did not grow")
+
+
+read_and_write()
+many_in_flight()
+one_image()
+flush_trim_zero()
+read_only()
+odd_length()
+sys.exit(end())

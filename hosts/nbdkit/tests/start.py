@@ -1,0 +1,186 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What nbdkit says when it starts: bad input ends it at once, with its own "error:" and the driver's sentence, also
+when it was to go into the background; good input serves the image, however it is named."""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from harness import (MiB, PLUGIN, SERVER, SOCKET, Server, WITNESS, brick, end, equal, image, ok, pattern, run, sha, uri,
+                     wait_until, work)
+
+
+def daemon(*words):
+    """nbdkit as a daemon. Its exit code before it is one, what it said, and the daemon's pid or None."""
+    pidfile, socket = f"{work}/daemon.pid", f"{work}/daemon.sock"
+    for path in (pidfile, socket):
+        if os.path.exists(path):
+            os.unlink(path)
+    done = run("nbdkit", "-U", socket, "-P", pidfile, PLUGIN, *words)
+    pid = None
+    if done.returncode == 0 and wait_until(30, lambda: os.path.exists(pidfile) and os.path.getsize(pidfile)):
+        with open(pidfile) as file:
+            pid = int(file.read())
+    return done.returncode, done.stdout, pid
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    # A zombie whose parent, PID 1 of many containers, reaps nobody.
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def stop_daemon(pid):
+    os.kill(pid, signal.SIGTERM)
+    if not wait_until(30, lambda: gone(pid)):
+        os.kill(pid, signal.SIGKILL)
+        return False
+    return True
+
+
+def bad_input():
+    exists = image("plain", "nbd-exists.img")
+    none = image("plain", "nbd-none.img")
+    with Server("plain", exists, "create=2M"):
+        pass
+    before = sha(brick("plain", exists))
+    for text, words, sentences in (
+        ("a wrong volume", [uri("nosuch", "a.img")], ["knows no volume 'nosuch'"]),
+        ("a missing image", [uri("plain", none)], ["cannot open image", "there is no such image"]),
+        ("a missing directory", [uri("plain", "nodir/a.img"), "create=1M"],
+         ["cannot create image", "no such directory"]),
+        ("a dead server", ["gluster://127.77.0.99/plain/a.img"], ["no glusterd answers there"]),
+        ("another scheme", ["uri=iscsi://127.77.0.1/plain/a.img"], ["not a Gluster URI", "Usage: gluster["]),
+        ("no scheme", ["a.img"], ["not a Gluster URI"]),
+        ("a bad port", [f"gluster://{SERVER}:port/plain/a.img"], ["a port is a decimal number"]),
+        ("an unknown part of the query", [uri("plain", "a.img?cache=1")], ["not a Gluster URI"]),
+        ("a size that is none", [uri("plain", none), "create=large"],
+         ["could not parse size", "create takes the size of the image"]),
+        ("a negative size", [uri("plain", none), "create=-1"], ["create takes the size of the image"]),
+        ("a size beyond all bounds", [uri("plain", none), "create=5P"], ["more than an image can have"]),
+        ("create= of another size", [uri("plain", exists), "create=1M"],
+         ["exists and has 2097152 bytes, not the 1048576 of create="]),
+        ("an unknown parameter", [uri("plain", exists), "cache=on"], ["unknown option 'cache'; known are"]),
+        ("a parameter given twice", [uri("plain", exists), "uri=x"], ["option 'filename' is given twice"]),
+        ("URI and parts", [uri("plain", exists), "volume=plain"], ["give the URI or the parts"]),
+        ("a server that is no host", [f"server={SERVER}/nosuch", "volume=plain", "path=a.img"],
+         ["server.0: host '127.77.0.1/nosuch'"]),
+        ("half a bracket", ["server=[::1", "volume=plain", "path=a.img"], ["server.0: host '[::1'"]),
+        ("a bad port in IPv6", ["server=[::1]:x", "volume=plain", "path=a.img"], ["port takes a number"]),
+        ("what follows a bracket", ["server=[::1]1", "volume=plain", "path=a.img"], ["server.0: host '[::1]1'"]),
+        ("a dead server, IPv6", ["server=[::1]:1", "volume=plain", "path=a.img"], ["no glusterd answers there"]),
+        ("the same, no brackets", ["server=::1", "volume=plain", "path=a.img"], ["no glusterd answers there"]),
+        ("no server: localhost", ["volume=plain", "path=a.img"], ["localhost"]),
+        ("a part only", ["volume=plain"], ["which image?"]),
+        ("nothing", [], ["which image?"]),
+        ("a bad truth value", [uri("plain", exists), "readonly=maybe"], ["could not decipher boolean"]),
+        ("a bad write-cache", [uri("plain", exists), "write-cache=maybe"],
+         ["write-cache takes on or off, not 'maybe'"]),
+        ("a bad timeout", [uri("plain", exists), "connect-timeout=0"], ["connect-timeout takes a number of seconds"]),
+    ):
+        code, said, pid = daemon(*words)
+        if pid:
+            stop_daemon(pid)
+        good = code == 1 and all(part in said for part in sentences)
+        ok(good and said.startswith("nbdkit: error: ") and len(said) < 1200, f"{text} is refused with a sentence",
+           f"exit code {code}: {said}")
+    equal(run(WITNESS, "plain", "exists", none).returncode, 2, "no image was made by these")
+    equal(sha(brick("plain", exists)), before, "no image was changed by these")
+
+
+def names():
+    """The same image by URI, by its parts and through the Unix socket; a path with everything that URIs encode."""
+    path = image("plain", "nbd name%3f#ä?.img")
+    data = pattern(MiB, 5)
+    code, said, pid = daemon("volume=plain", f"path={path}", f"server={SERVER}", "create=1048000")
+    if not ok(code == 0 and pid, "in the background, by volume, path and server", said):
+        return
+    nbd_uri = f"nbd+unix:///?socket={work}/daemon.sock"
+    equal(run("nbdinfo", "--size", nbd_uri).stdout.strip(), "1048064", "a size in whole sectors")
+    ok("nbd name%3f#ä?.img of volume plain" in run("nbdinfo", nbd_uri).stdout, "its description names it")
+    with open(f"{work}/data", "wb") as file:
+        file.write(data[:1048064])
+    equal(run("nbdcopy", f"{work}/data", nbd_uri).returncode, 0, "written")
+    ok(stop_daemon(pid), "SIGTERM ends it")
+    for parts in (["volume=plain", f"path={path}", f"server={SOCKET}"],
+                  ["volume=plain", f"path=/{path}", f"server={SERVER}:24007", "create=1048000"],
+                  ["volume=plain", f"path={path}", "server=127.77.0.99", f"server={SERVER}"],
+                  ["volume=plain", f"path={path}", "server.0.type=inet", f"server.0.host={SERVER}", "ping-timeout=20"],
+                  [uri("plain", "nbd%20name%253f%23%C3%A4%3F.img"), "write-cache=on", "keep-connection=0",
+                   "connect-timeout=20"],
+                  [uri("plain", "nbd%20name%253f%23%C3%A4%3F.img").replace("gluster:", "gluster+tcp:")]):
+        copy = run("nbdkit", "-U", "-", PLUGIN, *parts, "--run", f"nbdcopy $uri {work}/copy && echo copied")
+        ok("copied" in copy.stdout and sha(f"{work}/copy") == sha(f"{work}/data"), f"read as {parts}", copy.stdout)
+        os.unlink(f"{work}/copy")
+    rdma = uri("plain", "nbd%20name%253f%23%C3%A4%3F.img").replace("gluster:", "gluster+rdma:")
+    said = run("nbdkit", "-U", "-", PLUGIN, rdma, "--run", "nbdinfo --size $uri").stdout
+    ok("1048064" in said and "nbdkit: error: warning: " in said, "a warning is told as one", said)
+
+
+def texts():
+    dump = run("nbdkit", PLUGIN, "--dump-plugin").stdout.splitlines()
+    wanted = {"name=gluster", "thread_model=parallel", "max_thread_model=parallel", "magic_config_key=uri",
+              "blkgluster_abi_version=1", "gluster_scheme_3=gluster"}
+    ok(wanted <= set(dump), "--dump-plugin", f"lacks {wanted - set(dump)}")
+    ok(any(line.startswith("blkgluster_version=1.") for line in dump), "... with the library's version")
+    said = run("nbdkit", PLUGIN, "--help").stdout
+    known = ("[uri=]", "volume=", "path=", "server=", "create=", "readonly=", "write-cache=", "connect-timeout=",
+             "keep-connection=")
+    missing = [key for key in known if f"\n{key}<" not in said]
+    equal(missing, [], "--help explains every parameter")
+
+
+def readme():
+    """The commands of README.md's "Use" do what they say."""
+    path = image("plain", "nbd-readme.img")
+    disk = f"{work}/disk.raw"
+    with open(disk, "wb") as file:
+        file.write(pattern(MiB, 8))
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    lines = text.split("## Use")[1].split("```")[1].strip().splitlines()
+    ok(len(lines) >= 7, "the README has commands", lines)
+    for number, line in enumerate(lines):
+        command = line.split("  #")[0]
+        if "qemu-img" in command and not shutil.which("qemu-img"):
+            continue
+        for old, new in ((" gluster ", f" {PLUGIN} "), ("gluster://server/volume/image", uri("plain", path)),
+                         ("volume=vol path=dir/image server=server", f"volume=plain path={path} server={SERVER}"),
+                         ("create=10G", "create=1M"), ("/run/image.sock", f"{work}/readme.sock"), ("disk.raw", disk)):
+            command = command.replace(old, new)
+        if number == 0:
+            with Server("plain", path, "create=1M"):
+                pass
+        pidfile = f"{work}/readme{number}.pid"
+        done = run("bash", "-c", command.replace("nbdkit ", f"nbdkit -P {pidfile} ", 1))
+        ok(done.returncode == 0, line, done.stdout)
+        if "--run" not in command:
+            ok(wait_until(30, lambda: os.path.exists(pidfile) and os.path.getsize(pidfile)), "... is there")
+            with open(pidfile) as file:
+                ok(stop_daemon(int(file.read())), "... and ends")
+    equal(sha(brick("plain", path)), sha(disk), "nbdcopy's copy is in the image")
+
+
+def gone_later():
+    """An image that is taken away while the server has no client: the client is told, the server lives on."""
+    path = image("plain", "nbd-later.img")
+    with Server("plain", path, "create=1M") as server:
+        run(WITNESS, "plain", "unlink", path)
+        ok(run("nbdinfo", server.uri).returncode != 0, "a client is turned away when its image is gone")
+        ok("cannot open image" in server.said(), "... and the log says why", server.said())
+        ok(run(WITNESS, "plain", "create", path).returncode == 0, "it comes back, empty")
+        equal(run("nbdinfo", "--size", server.uri).stdout.strip(), "0", "... and is served")
+
+
+bad_input()
+names()
+texts()
+readme()
+gone_later()
+sys.exit(end())
