@@ -163,6 +163,7 @@ bool io_preadv(struct io *io, struct img *img, const struct iovec *iov, int coun
 bool io_pwritev(struct io *io, struct img *img, const struct iovec *iov, int count, int64_t bytes, int64_t offset);
 bool io_flush(struct io *io, struct img *img);
 bool io_discard(struct io *io, struct img *img, int64_t bytes, int64_t offset);
+bool io_zeroes(struct io *io, struct img *img, int64_t bytes, int64_t offset, uint32_t flags);
 /* Polls until its callback has run (30 s) and gives its result; a hang fails a test and gives -ETIME. */
 int io_wait(struct io *io);
 /* For tests that submit by themselves: the callback (opaque is a struct io), and the marks around the submit. */
@@ -180,6 +181,7 @@ int pread_sync(struct img *img, void *buffer, int64_t bytes, int64_t offset);
 int pwrite_sync(struct img *img, const void *buffer, int64_t bytes, int64_t offset);
 int flush_sync(struct img *img);
 int discard_sync(struct img *img, int64_t bytes, int64_t offset);
+int zeroes_sync(struct img *img, int64_t bytes, int64_t offset, uint32_t flags);
 
 /* ---- data ---------------------------------------------------------------------------------------------------- */
 

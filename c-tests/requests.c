@@ -206,6 +206,12 @@ bool io_discard(struct io *io, struct img *img, int64_t bytes, int64_t offset)
     return io_end(io, img->drv->aio_pdiscard(&img->bs, offset, bytes, io_done, io));
 }
 
+bool io_zeroes(struct io *io, struct img *img, int64_t bytes, int64_t offset, uint32_t flags)
+{
+    io_begin(io, img);
+    return io_end(io, img->drv->aio_write_zeroes(&img->bs, offset, bytes, flags, io_done, io));
+}
+
 int io_wait(struct io *io)
 {
     if (!io->acb)
@@ -256,6 +262,14 @@ int discard_sync(struct img *img, int64_t bytes, int64_t offset)
     struct io io = {0};
 
     io_discard(&io, img, bytes, offset);
+    return finish(&io);
+}
+
+int zeroes_sync(struct img *img, int64_t bytes, int64_t offset, uint32_t flags)
+{
+    struct io io = {0};
+
+    io_zeroes(&io, img, bytes, offset, flags);
     return finish(&io);
 }
 

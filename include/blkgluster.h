@@ -44,10 +44,13 @@
  *
  * THREADS
  *   blkgluster_init, release     one thread at a time.
- *   create, has_zero_init        any thread.
+ *   create, create_with_progress, has_zero_init
+ *                                any thread.
  *   aio_* (not aio_cancel), io_plug, io_unplug
  *                                any thread, also several at once on one image, also inside callbacks.
- *   getlength, truncate, ...     any thread, also inside callbacks; they block for a network round trip.
+ *   getlength, truncate, block_status, get_limits, ...
+ *                                any thread, also inside callbacks; they block for a network round trip.
+ *   truncate_with_preallocation  any thread, also inside callbacks; blocks for as long as it takes.
  *   open                         any thread; one at a time for one BlkState.
  *   on_readable, dispatch, aio_cancel, drain, close
  *                                the thread that drains the image's completion fd; also inside a callback.
@@ -105,6 +108,43 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_O_NOCACHE 32
 
 /**
+ * aio_write_zeroes flag: the space of what is zero need not stay allocated.
+ */
+#define BLK_ZERO_MAY_UNMAP 1
+
+/**
+ * BlkBlockStatus.flags: the bytes may hold data; nothing else is known of them.
+ */
+#define BLK_STATUS_DATA 1
+
+/**
+ * BlkBlockStatus.flags: the bytes read as zero.
+ */
+#define BLK_STATUS_ZERO 2
+
+/**
+ * BlkBlockStatus.flags, with BLK_STATUS_ZERO: the bricks hold no data there. Space may have been
+ * allocated all the same, by preallocation or aio_write_zeroes.
+ */
+#define BLK_STATUS_HOLE 4
+
+/**
+ * Preallocation: new space is allocated as it is written.
+ */
+#define BLK_PREALLOC_OFF 0
+
+/**
+ * Preallocation: new space is allocated at once (fallocate).
+ */
+#define BLK_PREALLOC_FALLOC 1
+
+/**
+ * Preallocation: new space is allocated and filled with zeroes at once, by the bricks where they
+ * can.
+ */
+#define BLK_PREALLOC_FULL 2
+
+/**
  * Report level: an operation failed.
  */
 #define BLK_REPORT_ERROR 0
@@ -154,7 +194,7 @@ typedef struct BlkCreateOption {
     const char *name;
     /**
      * Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
-     * k, M, G, T (powers of 1024).
+     * k, M, G, T (powers of 1024); "a|b|c" is one of these words.
      */
     const char *kind;
     /**
@@ -251,6 +291,83 @@ typedef struct BlkError {
  * `ret` is 0 on success and -errno on failure. `opaque` is the one given with the request.
  */
 typedef void (*BlkCompletionFunc)(void *opaque, int ret);
+
+/**
+ * What a range of an image holds. The host allocates it and sets struct_size; the rest is written
+ * on success only.
+ */
+typedef struct BlkBlockStatus {
+    /**
+     * sizeof(BlkBlockStatus), set by the host before the call. A shorter one than this is -EINVAL.
+     */
+    size_t struct_size;
+    /**
+     * So many bytes from the offset on are alike: 1 or more, and never more than was asked about
+     * (0 when that was 0).
+     */
+    int64_t length;
+    /**
+     * What they hold: BLK_STATUS_DATA, BLK_STATUS_ZERO, or BLK_STATUS_ZERO | BLK_STATUS_HOLE.
+     * Later versions may add bits.
+     */
+    uint32_t flags;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} BlkBlockStatus;
+
+/**
+ * What a host keeps to so that nothing has to be cut into pieces or refused. The host allocates it
+ * and sets struct_size; the rest is written on success only. Later versions add members at the
+ * end: what a larger struct of the host's holds beyond those that the library knows is left alone.
+ */
+typedef struct BlkLimits {
+    /**
+     * sizeof(BlkLimits), set by the host before the call. A shorter one than this is -EINVAL.
+     */
+    size_t struct_size;
+    /**
+     * Bytes of the largest read or write to make. Larger ones are accepted, and cut into calls of
+     * 16 MiB that go all at once; libgfapi copies what is written.
+     */
+    int64_t max_transfer;
+    /**
+     * Bytes of a read or write that the volume is best at, when there is a choice.
+     */
+    int64_t opt_transfer;
+    /**
+     * Bytes of the largest discard.
+     */
+    int64_t max_discard;
+    /**
+     * Bytes of the largest aio_write_zeroes.
+     */
+    int64_t max_write_zeroes;
+    /**
+     * Bytes of the longest image.
+     */
+    int64_t max_length;
+    /**
+     * Offsets and lengths of reads and writes are multiples of so many bytes: 1, or with
+     * BLK_O_NOCACHE the bricks' block size: 512 where they accept that, 4096 where they do not or
+     * the image is too short to tell.
+     */
+    uint32_t request_alignment;
+    /**
+     * Most buffer elements of a read or write; one of more is cut.
+     */
+    uint32_t max_iov;
+} BlkLimits;
+
+/**
+ * Told by create_with_progress and truncate_with_preallocation, on the thread that called them,
+ * that `done` of `total` bytes have their space: with 0 at first, then after each chunk of up to
+ * 64 MiB. `opaque` is the one given with the call. Returns 0 to go on; anything else ends the call
+ * with -ECANCELED. It may use the image, but must neither close nor drain it, nor wait for
+ * requests that reach past its end.
+ */
+typedef int (*BlkProgressFunc)(void *opaque, int64_t done, int64_t total);
 
 /**
  * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
@@ -356,8 +473,10 @@ typedef struct BlkDriver {
      * Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
      * open, or NULL when `options` name the place. `options`: those of create_options and the ones
      * of open that shape the connection, with `locking`, that an image which another one has locked
-     * is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
-     * cannot be set, an image that did not exist before is removed again. Seed:
+     * is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of
+     * BLK_SECTOR_SIZE. `preallocation` (off, falloc or full, see BLK_PREALLOC_*; default off)
+     * allocates its space at once, which takes its time. When that fails, or the size cannot be
+     * set, an image that did not exist before is removed again, and another one is empty. Seed:
      * qemu_gluster_create.
      */
     int (*create)(const char *filename, const struct BlkOption *options, struct BlkError *error);
@@ -420,10 +539,11 @@ typedef struct BlkDriver {
                              BlkCompletionFunc cb,
                              void *opaque);
     /**
-     * Waits until this one request is done, then calls its callback, and no other's. A request that
-     * was not sent to the bricks yet ends with -ECANCELED at once; one that was sent cannot be taken
-     * back, and its result is its own. Does nothing for a handle that is no longer valid, or from
-     * inside that request's own callback. Seed: qemu_gluster_aio_cancel.
+     * Waits until this one request is done, then calls its callback, and no other's. A request
+     * that was not sent to the bricks yet ends with -ECANCELED at once; one that was sent cannot
+     * be taken back, and its result is its own (but see aio_write_zeroes). Does nothing for a
+     * handle that is no longer valid, or from inside that request's own callback. Seed:
+     * qemu_gluster_aio_cancel.
      */
     void (*aio_cancel)(BlkAiocb *acb);
     /**
@@ -511,6 +631,77 @@ typedef struct BlkDriver {
      * inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
      */
     int (*lock_acquire)(struct BlkState *bs, struct BlkError *error);
+    /**
+     * Makes `bytes` bytes from `offset` on read as zero, of any offset and length, and grows the
+     * image when they end past the end: a write of zeroes without a buffer. `flags`:
+     * BLK_ZERO_MAY_UNMAP or 0; unknown bits are -EINVAL. Without that flag the space is, or stays,
+     * allocated.
+     *
+     * Made by the bricks where they can (with the flag first by a discard, which is read back),
+     * and by writing zeroes where they cannot, as on disperse volumes; there it is as slow as a
+     * write, and with BLK_O_NOCACHE offset and length must be multiples of the bricks' block size,
+     * or it is -EINVAL. One at a time for each image, on a thread of the library's, as aio_flush;
+     * what overlaps it and was submitted later waits for it. One that fails, or was cancelled when
+     * it had begun, may have been made in part; a cancelled one ends with -ECANCELED after at most
+     * 64 MiB more.
+     */
+    BlkAiocb *(*aio_write_zeroes)(struct BlkState *bs,
+                                  int64_t offset,
+                                  int64_t bytes,
+                                  uint32_t flags,
+                                  BlkCompletionFunc cb,
+                                  void *opaque);
+    /**
+     * Tells what `bytes` bytes from `offset` on hold: the first part of them that is alike. Covers
+     * every write whose callback came before. Any range may be asked about; what lies past the end
+     * of the image reads as zero. Never says zero where data is, but says data where it cannot
+     * tell: all of an image on a sharded or disperse volume, and whatever the bricks fail to
+     * answer. 0, or: -EINVAL negative numbers, a short struct · -EFBIG a range that ends past 2^63
+     * · -EBADF not open.
+     *
+     * Synchronous, as getlength: any thread, blocks for one or two network round trips (the first
+     * call on an image for some more, since it opens it once more, by its path); calls from
+     * several threads take turns. While a brick is silent it waits as long as a read would.
+     */
+    int (*block_status)(struct BlkState *bs,
+                        int64_t offset,
+                        int64_t bytes,
+                        struct BlkBlockStatus *status,
+                        struct BlkError *error);
+    /**
+     * Tells what requests of this image should keep to; the same for as long as it is open. 0, or:
+     * -EINVAL NULL or a short struct · -EBADF not open. Any thread; with BLK_O_NOCACHE it blocks
+     * for a network round trip.
+     */
+    int (*get_limits)(struct BlkState *bs, struct BlkLimits *limits, struct BlkError *error);
+    /**
+     * create, which tells how far its preallocation has come. `progress` may be NULL. -ECANCELED
+     * when it said so; then there is no new image, and an old one is empty.
+     */
+    int (*create_with_progress)(const char *filename,
+                                const struct BlkOption *options,
+                                BlkProgressFunc progress,
+                                void *opaque,
+                                struct BlkError *error);
+    /**
+     * truncate, which allocates what the image grows by, and nothing else. `preallocation`: one of
+     * BLK_PREALLOC_*; with BLK_PREALLOC_OFF it is truncate. `progress` may be NULL. Blocks for as
+     * long as it takes; meanwhile requests that reach past the old end wait (also those that a
+     * sharded image's last byte is a part of), and close and drain on other threads do: a close
+     * ends it, with -EBADF.
+     *
+     * After a failure the image has its old length. 0, or: -EINVAL an unknown preallocation, a
+     * negative length, or a shrink with preallocation · -EBUSY requests that reach past the end
+     * are in flight (on a sharded volume: any that change the image), or another such call: drain
+     * first · -ECANCELED · -EOPNOTSUPP the bricks cannot preallocate · -ENOSPC and what else the
+     * bricks answer.
+     */
+    int (*truncate_with_preallocation)(struct BlkState *bs,
+                                       int64_t length,
+                                       int preallocation,
+                                       BlkProgressFunc progress,
+                                       void *opaque,
+                                       struct BlkError *error);
 } BlkDriver;
 
 /**

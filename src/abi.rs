@@ -21,6 +21,25 @@ pub const BLK_O_RDWR: u32 = 0x0002;
 /// bricks.
 pub const BLK_O_NOCACHE: u32 = 0x0020;
 
+/// aio_write_zeroes flag: the space of what is zero need not stay allocated.
+pub const BLK_ZERO_MAY_UNMAP: u32 = 0x0001;
+
+/// BlkBlockStatus.flags: the bytes may hold data; nothing else is known of them.
+pub const BLK_STATUS_DATA: u32 = 0x0001;
+/// BlkBlockStatus.flags: the bytes read as zero.
+pub const BLK_STATUS_ZERO: u32 = 0x0002;
+/// BlkBlockStatus.flags, with BLK_STATUS_ZERO: the bricks hold no data there. Space may have been
+/// allocated all the same, by preallocation or aio_write_zeroes.
+pub const BLK_STATUS_HOLE: u32 = 0x0004;
+
+/// Preallocation: new space is allocated as it is written.
+pub const BLK_PREALLOC_OFF: c_int = 0;
+/// Preallocation: new space is allocated at once (fallocate).
+pub const BLK_PREALLOC_FALLOC: c_int = 1;
+/// Preallocation: new space is allocated and filled with zeroes at once, by the bricks where they
+/// can.
+pub const BLK_PREALLOC_FULL: c_int = 2;
+
 /// Report level: an operation failed.
 pub const BLK_REPORT_ERROR: c_int = 0;
 /// Report level: it works, but not as asked (for example RDMA that became TCP).
@@ -51,6 +70,14 @@ pub struct BlkAiocb {
 /// `ret` is 0 on success and -errno on failure. `opaque` is the one given with the request.
 pub type BlkCompletionFunc = Option<unsafe extern "C" fn(opaque: *mut c_void, ret: c_int)>;
 
+/// Told by create_with_progress and truncate_with_preallocation, on the thread that called them,
+/// that `done` of `total` bytes have their space: with 0 at first, then after each chunk of up to
+/// 64 MiB. `opaque` is the one given with the call. Returns 0 to go on; anything else ends the call
+/// with -ECANCELED. It may use the image, but must neither close nor drain it, nor wait for
+/// requests that reach past its end.
+pub type BlkProgressFunc =
+    Option<unsafe extern "C" fn(opaque: *mut c_void, done: i64, total: i64) -> c_int>;
+
 /// What the host calls when a completion fd is readable, with the `arg` that came with it.
 /// Calling it once too often, or after the image was closed, does nothing.
 pub type BlkFdHandler = Option<unsafe extern "C" fn(arg: *mut c_void)>;
@@ -71,7 +98,7 @@ pub struct BlkCreateOption {
     /// Name of the option.
     pub name: *const c_char,
     /// Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
-    /// k, M, G, T (powers of 1024).
+    /// k, M, G, T (powers of 1024); "a|b|c" is one of these words.
     pub kind: *const c_char,
     /// One line for a person.
     pub help: *const c_char,
@@ -102,6 +129,48 @@ pub struct BlkError {
     pub stage: c_int,
     /// A sentence for a person, naming image, volume and server; NUL-terminated, cut to fit.
     pub message: [c_char; 1024],
+}
+
+/// What a range of an image holds. The host allocates it and sets struct_size; the rest is written
+/// on success only.
+#[repr(C)]
+pub struct BlkBlockStatus {
+    /// sizeof(BlkBlockStatus), set by the host before the call. A shorter one than this is -EINVAL.
+    pub struct_size: usize,
+    /// So many bytes from the offset on are alike: 1 or more, and never more than was asked about
+    /// (0 when that was 0).
+    pub length: i64,
+    /// What they hold: BLK_STATUS_DATA, BLK_STATUS_ZERO, or BLK_STATUS_ZERO | BLK_STATUS_HOLE.
+    /// Later versions may add bits.
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What a host keeps to so that nothing has to be cut into pieces or refused. The host allocates it
+/// and sets struct_size; the rest is written on success only. Later versions add members at the
+/// end: what a larger struct of the host's holds beyond those that the library knows is left alone.
+#[repr(C)]
+pub struct BlkLimits {
+    /// sizeof(BlkLimits), set by the host before the call. A shorter one than this is -EINVAL.
+    pub struct_size: usize,
+    /// Bytes of the largest read or write to make. Larger ones are accepted, and cut into calls of
+    /// 16 MiB that go all at once; libgfapi copies what is written.
+    pub max_transfer: i64,
+    /// Bytes of a read or write that the volume is best at, when there is a choice.
+    pub opt_transfer: i64,
+    /// Bytes of the largest discard.
+    pub max_discard: i64,
+    /// Bytes of the largest aio_write_zeroes.
+    pub max_write_zeroes: i64,
+    /// Bytes of the longest image.
+    pub max_length: i64,
+    /// Offsets and lengths of reads and writes are multiples of so many bytes: 1, or with
+    /// BLK_O_NOCACHE the bricks' block size: 512 where they accept that, 4096 where they do not or
+    /// the image is too short to tell.
+    pub request_alignment: u32,
+    /// Most buffer elements of a read or write; one of more is cut.
+    pub max_iov: u32,
 }
 
 /// One image as the host holds it, the counterpart of the seed's BlockDriverState. The host
@@ -246,8 +315,10 @@ pub struct BlkDriver {
     /// Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
     /// open, or NULL when `options` name the place. `options`: those of create_options and the ones
     /// of open that shape the connection, with `locking`, that an image which another one has locked
-    /// is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
-    /// cannot be set, an image that did not exist before is removed again. Seed:
+    /// is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of
+    /// BLK_SECTOR_SIZE. `preallocation` (off, falloc or full, see BLK_PREALLOC_*; default off)
+    /// allocates its space at once, which takes its time. When that fails, or the size cannot be
+    /// set, an image that did not exist before is removed again, and another one is empty. Seed:
     /// qemu_gluster_create.
     pub create: Option<
         unsafe extern "C" fn(
@@ -327,10 +398,11 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Waits until this one request is done, then calls its callback, and no other's. A request that
-    /// was not sent to the bricks yet ends with -ECANCELED at once; one that was sent cannot be taken
-    /// back, and its result is its own. Does nothing for a handle that is no longer valid, or from
-    /// inside that request's own callback. Seed: qemu_gluster_aio_cancel.
+    /// Waits until this one request is done, then calls its callback, and no other's. A request
+    /// that was not sent to the bricks yet ends with -ECANCELED at once; one that was sent cannot
+    /// be taken back, and its result is its own (but see aio_write_zeroes). Does nothing for a
+    /// handle that is no longer valid, or from inside that request's own callback. Seed:
+    /// qemu_gluster_aio_cancel.
     pub aio_cancel: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
     /// 0: a new image may not read as zero, since a volume can sit on a block device. Seed:
@@ -418,4 +490,92 @@ pub struct BlkDriver {
     /// inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
     pub lock_acquire:
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
+
+    /// Makes `bytes` bytes from `offset` on read as zero, of any offset and length, and grows the
+    /// image when they end past the end: a write of zeroes without a buffer. `flags`:
+    /// BLK_ZERO_MAY_UNMAP or 0; unknown bits are -EINVAL. Without that flag the space is, or stays,
+    /// allocated.
+    ///
+    /// Made by the bricks where they can (with the flag first by a discard, which is read back),
+    /// and by writing zeroes where they cannot, as on disperse volumes; there it is as slow as a
+    /// write, and with BLK_O_NOCACHE offset and length must be multiples of the bricks' block size,
+    /// or it is -EINVAL. One at a time for each image, on a thread of the library's, as aio_flush;
+    /// what overlaps it and was submitted later waits for it. One that fails, or was cancelled when
+    /// it had begun, may have been made in part; a cancelled one ends with -ECANCELED after at most
+    /// 64 MiB more.
+    pub aio_write_zeroes: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            offset: i64,
+            bytes: i64,
+            flags: u32,
+            cb: BlkCompletionFunc,
+            opaque: *mut c_void,
+        ) -> *mut BlkAiocb,
+    >,
+
+    /// Tells what `bytes` bytes from `offset` on hold: the first part of them that is alike. Covers
+    /// every write whose callback came before. Any range may be asked about; what lies past the end
+    /// of the image reads as zero. Never says zero where data is, but says data where it cannot
+    /// tell: all of an image on a sharded or disperse volume, and whatever the bricks fail to
+    /// answer. 0, or: -EINVAL negative numbers, a short struct · -EFBIG a range that ends past 2^63
+    /// · -EBADF not open.
+    ///
+    /// Synchronous, as getlength: any thread, blocks for one or two network round trips (the first
+    /// call on an image for some more, since it opens it once more, by its path); calls from
+    /// several threads take turns. While a brick is silent it waits as long as a read would.
+    pub block_status: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            offset: i64,
+            bytes: i64,
+            status: *mut BlkBlockStatus,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// Tells what requests of this image should keep to; the same for as long as it is open. 0, or:
+    /// -EINVAL NULL or a short struct · -EBADF not open. Any thread; with BLK_O_NOCACHE it blocks
+    /// for a network round trip.
+    pub get_limits: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            limits: *mut BlkLimits,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// create, which tells how far its preallocation has come. `progress` may be NULL. -ECANCELED
+    /// when it said so; then there is no new image, and an old one is empty.
+    pub create_with_progress: Option<
+        unsafe extern "C" fn(
+            filename: *const c_char,
+            options: *const BlkOption,
+            progress: BlkProgressFunc,
+            opaque: *mut c_void,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// truncate, which allocates what the image grows by, and nothing else. `preallocation`: one of
+    /// BLK_PREALLOC_*; with BLK_PREALLOC_OFF it is truncate. `progress` may be NULL. Blocks for as
+    /// long as it takes; meanwhile requests that reach past the old end wait (also those that a
+    /// sharded image's last byte is a part of), and close and drain on other threads do: a close
+    /// ends it, with -EBADF.
+    ///
+    /// After a failure the image has its old length. 0, or: -EINVAL an unknown preallocation, a
+    /// negative length, or a shrink with preallocation · -EBUSY requests that reach past the end
+    /// are in flight (on a sharded volume: any that change the image), or another such call: drain
+    /// first · -ECANCELED · -EOPNOTSUPP the bricks cannot preallocate · -ENOSPC and what else the
+    /// bricks answer.
+    pub truncate_with_preallocation: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            length: i64,
+            preallocation: c_int,
+            progress: BlkProgressFunc,
+            opaque: *mut c_void,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
 }

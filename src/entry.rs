@@ -6,12 +6,13 @@ mod host;
 mod input;
 mod layout;
 mod lock;
+mod space;
 
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::image::{self, Image, ImageId, PollLoop, Visit};
-use crate::options::{self, CreateOptions, OpenOptions};
+use crate::options::{self, OpenOptions};
 use crate::request::{Ask, Buffers, Callback, Kind};
 use libc::iovec;
 use std::ffi::{c_char, c_int, c_void};
@@ -56,7 +57,29 @@ macro_rules! driver {
                 error: *mut BlkError,
             ) -> c_int {
                 // SAFETY: passed on.
-                unsafe { super::create($protocol, filename, options, error) }
+                unsafe {
+                    super::space::create(
+                        $protocol,
+                        filename,
+                        options,
+                        None,
+                        std::ptr::null_mut(),
+                        error,
+                    )
+                }
+            }
+
+            pub unsafe extern "C" fn create_with_progress(
+                filename: *const c_char,
+                options: *const BlkOption,
+                progress: BlkProgressFunc,
+                opaque: *mut c_void,
+                error: *mut BlkError,
+            ) -> c_int {
+                // SAFETY: passed on.
+                unsafe {
+                    super::space::create($protocol, filename, options, progress, opaque, error)
+                }
             }
         }
         BlkDriver {
@@ -93,6 +116,11 @@ macro_rules! driver {
             io_unplug: Some(io_unplug),
             lock_release: Some(lock::release),
             lock_acquire: Some(lock::acquire),
+            aio_write_zeroes: Some(space::aio_write_zeroes),
+            block_status: Some(space::block_status),
+            get_limits: Some(space::get_limits),
+            create_with_progress: Some(slots::create_with_progress),
+            truncate_with_preallocation: Some(space::truncate_with_preallocation),
         }
     }};
 }
@@ -110,11 +138,16 @@ static UNIX: BlkDriver = driver!("gluster+unix");
 static TCP: BlkDriver = driver!("gluster+tcp");
 static PLAIN: BlkDriver = driver!("gluster");
 
-static CREATE_OPTIONS: Static<[BlkCreateOption; 2]> = Static([
+static CREATE_OPTIONS: Static<[BlkCreateOption; 3]> = Static([
     BlkCreateOption {
         name: c"size".as_ptr(),
         kind: c"size".as_ptr(),
         help: c"Virtual disk size".as_ptr(),
+    },
+    BlkCreateOption {
+        name: c"preallocation".as_ptr(),
+        kind: c"off|falloc|full".as_ptr(),
+        help: c"Whether its space is allocated at once".as_ptr(),
     },
     BlkCreateOption {
         name: std::ptr::null(),
@@ -154,28 +187,6 @@ unsafe fn open(
             flags & BLK_O_NOCACHE != 0,
         )?;
         cell.occupy(|| Image::open(parsed, Box::new(host::Loop::new(host, bs))))?;
-        Ok(0)
-    };
-    // SAFETY: the host's promise.
-    unsafe { guard::status(error, body) }
-}
-
-unsafe fn create(
-    protocol: &'static str,
-    filename: *const c_char,
-    options: *const BlkOption,
-    error: *mut BlkError,
-) -> c_int {
-    let body = || {
-        host::current()?;
-        // SAFETY: the host's promises of the header.
-        let pairs = unsafe { input::options(options)? };
-        let filename = match filename.is_null() && options::name_a_place(&pairs) {
-            true => None,
-            // SAFETY: as above.
-            false => Some(unsafe { input::text(filename, "filename")? }),
-        };
-        Image::create(&CreateOptions::parse(protocol, filename, &pairs)?)?;
         Ok(0)
     };
     // SAFETY: the host's promise.

@@ -16,11 +16,14 @@
 //! 7. `glfs_fsync_async` is never used. As that of every asynchronous call, its completion lets go of
 //!    the descriptor that the file has by then, another one when the graph has changed meanwhile,
 //!    whose memory is freed while in use. The others are used all the same: the README, under Limits.
+//! 8. `glfs_lseek` never looks for data or holes on a disperse volume, unless far from the end: at
+//!    or behind it, it sets the length of the file to zero.
 //!
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.
 
 mod lock;
+mod space;
 mod sys;
 mod thread;
 mod volfile;

@@ -10,22 +10,29 @@
 
 mod flush;
 mod length;
+mod limits;
 mod lock;
 mod open;
+mod preallocate;
 mod reap;
 mod registry;
+mod status;
+mod zeroes;
 
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
 use reap::{Reaped, Round};
 pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, visit};
+pub use status::Content;
+use status::Status;
+use zeroes::Zeroes;
 
 use crate::completion::Lease;
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, Connection, File, Replicas};
 use crate::options::{ImageLocation, MAX_END, SECTOR};
-use crate::queue::Queue;
+use crate::queue::{Queue, Range, Ticket};
 use crate::report::{self, Level};
 use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Slab, SlotRef};
 use crate::volume::Connected;
@@ -49,9 +56,12 @@ pub struct Image {
     /// For messages.
     location: ImageLocation,
     read_write: bool,
+    /// O_DIRECT on the bricks.
+    direct: bool,
     poll_loop: Box<dyn PollLoop>,
     desk: Mutex<Desk>,
     flushes: Arc<Flushes>,
+    zeroes: Arc<Zeroes>,
     completions: Lease<SlotRef>,
     /// Accepted requests that no host thread has taken for delivery yet. Changed at the desk.
     outstanding: AtomicUsize,
@@ -85,6 +95,7 @@ pub struct Opened {
 struct Backing {
     file: File,
     lock: Arc<ImageLock>,
+    status: Status,
     volume: Connected,
     replicas: Replicas,
 }
@@ -117,7 +128,7 @@ impl Image {
     fn submit(&self, backing: &Arc<Backing>, mut ask: Ask<'_>) -> Result<Handle> {
         let file = &backing.file;
         let mut growth = None;
-        let changes = matches!(ask.kind, Kind::Write | Kind::Discard);
+        let changes = ask.kind.changes();
         let change = changes.then(|| self.length.change());
         if changes && self.lock.is_given_up() {
             self.length.changed();
@@ -125,7 +136,7 @@ impl Image {
         }
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
-            Kind::Write => {
+            Kind::Write | Kind::Zeroes { .. } => {
                 let end = ask.offset + ask.length;
                 ask.through = self.must_go_through(end);
                 growth = self.length.grow(end);
@@ -158,7 +169,7 @@ impl Image {
         };
         match ticket {
             Some(_) if ask.kind == Kind::Flush => self.flushes.submit(request, backing),
-            Some(ticket) => request.submit(file, ticket),
+            Some(ticket) => self.send(request, ticket, file),
             None => {}
         }
         if ripe {
@@ -181,7 +192,14 @@ impl Image {
             }
             // Under the lock: what left the queue holds nothing back any more, so that another
             // thread's request could overtake one that it overlaps. No callback takes this lock.
-            leader.submit(file, ticket);
+            self.send(leader, ticket, file);
+        }
+    }
+
+    fn send(&self, request: SlotRef, ticket: Ticket, file: &File) {
+        match ticket {
+            Ticket::Held => self.zeroes.submit(request, self.length.known()),
+            ticket => request.submit(file, ticket),
         }
     }
 
@@ -233,7 +251,7 @@ impl Image {
                 Some(_) => {}
             }
         }
-        if matches!(ask.kind, Kind::Write | Kind::Discard) && !self.read_write {
+        if ask.kind.changes() && !self.read_write {
             return Err(self.error(
                 libc::EBADF,
                 &format!("is open read-only; a {} needs BLK_O_RDWR", ask.kind.name()),
@@ -323,7 +341,7 @@ impl Image {
         self.desk.lock().slab.find(handle)
     }
 
-    /// Ends a request that waits, in the queue or for an fsync.
+    /// Ends a request that waits, in the queue or for a thread of ours.
     fn withdraw(&self, request: SlotRef, handle: Handle) {
         // Looked at under the lock: since `find` the slot may hold a later request, and while one
         // waits its slot keeps its generation.
@@ -332,7 +350,10 @@ impl Image {
             let mut desk = self.desk.lock();
             is_current() && desk.queue.withdraw(request)
         };
-        if from_queue() || self.flushes.withdraw(request, is_current) {
+        if from_queue()
+            || self.flushes.withdraw(request, is_current)
+            || self.zeroes.withdraw(request, is_current)
+        {
             request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }
     }
@@ -395,6 +416,7 @@ impl Image {
     }
 
     fn release(&self) {
+        self.zeroes.let_go();
         // Nobody else has the backing now: what is drained holds it no more.
         if let Some(opened) = registry::remove(self.id)
             && let Some(backing) = Arc::into_inner(opened.backing)

@@ -23,8 +23,8 @@
 //!    cb(opaque, ret)              request  exactly once
 //! ```
 //!
-//! A flush is one call that blocks: `image` gives it to a thread of ours ([`worker`]), which comes to
-//! the completion list as Gluster's threads do.
+//! A flush is one call that blocks, a write of zeroes is several: `image` gives them to a thread of
+//! ours ([`worker`]), which comes to the completion list as Gluster's threads do.
 //!
 //! Before the first request, [`options`] and [`uri`] turn the host's words into a
 //! [`options::ImageLocation`], and [`volume`] connects, or finds the connection that another image

@@ -117,6 +117,32 @@ pub struct CreateOptions {
     pub location: ImageLocation,
     /// Its length in bytes, a multiple of [`SECTOR`].
     pub size: i64,
+    /// Whether it gets its space at once.
+    pub preallocation: Preallocation,
+}
+
+/// How a new range gets its space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preallocation {
+    /// As it is written.
+    Off,
+    /// At once.
+    Falloc,
+    /// At once, filled with zeroes.
+    Full,
+}
+
+impl Preallocation {
+    fn parse(text: &str) -> Result<Preallocation> {
+        match text {
+            "off" => Ok(Preallocation::Off),
+            "falloc" => Ok(Preallocation::Falloc),
+            "full" => Ok(Preallocation::Full),
+            _ => Err(Error::invalid(format!(
+                "preallocation takes off, falloc or full, not '{text}'"
+            ))),
+        }
+    }
 }
 
 /// A name and a value, as the host gave them.
@@ -164,7 +190,7 @@ impl CreateOptions {
         filename: Option<&str>,
         pairs: &[Pair<'_>],
     ) -> Result<CreateOptions> {
-        let raw = Raw::read(pairs, &["size"])?;
+        let raw = Raw::read(pairs, &["size", "preallocation"])?;
         let size = match raw.size {
             Some(text) => parse_size(text)?,
             None => 0,
@@ -172,6 +198,9 @@ impl CreateOptions {
         Ok(CreateOptions {
             location: raw.locate(protocol, filename, false)?,
             size,
+            preallocation: raw
+                .preallocation
+                .map_or(Ok(Preallocation::Off), Preallocation::parse)?,
         })
     }
 }
@@ -197,6 +226,7 @@ struct Raw<'a> {
     logfile: Option<&'a str>,
     tuning: BTreeMap<&'a str, &'a str>,
     size: Option<&'a str>,
+    preallocation: Option<&'a str>,
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
     keep_connection: Option<&'a str>,
@@ -227,6 +257,7 @@ impl<'a> Raw<'a> {
             "logfile" => &mut self.logfile,
             "filename" => &mut self.filename,
             "size" => &mut self.size,
+            "preallocation" => &mut self.preallocation,
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
             "keep-connection" => &mut self.keep_connection,

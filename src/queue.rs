@@ -15,7 +15,8 @@
 //!   on this side costs nothing.
 //!
 //! Order: a request that overlaps a waiting one, when either changes data, waits behind it; so does
-//! one that overlaps a call of several, which may have to be tried again one by one. Nothing is
+//! one that overlaps a call of several, which may have to be tried again one by one, or a write of
+//! zeroes, which itself waits for a thread and is in no window. Nothing is
 //! moved past a request that it overlaps. A flush never waits here: it covers what was acknowledged
 //! before, and what waits was not.
 //!
@@ -40,6 +41,11 @@ const MOST_BYTES: i64 = 1 << 20;
 /// ... and largest such read of a volume without shards. Its answer comes in one piece, and for a
 /// larger one libgfapi maps fresh memory each time, which costs more than another call.
 const MOST_READ_WHOLE: i64 = 256 << 10;
+
+/// What a host does well to read or write at a time: no call of several requests is larger.
+pub fn best_transfer(sharded: bool) -> i64 {
+    if sharded { MOST_BYTES } else { MOST_READ_WHOLE }
+}
 
 /// Most requests in such a call.
 const MOST_MEMBERS: usize = 256;
@@ -68,6 +74,16 @@ pub struct Range {
 }
 
 impl Range {
+    /// Of a request that shares no call.
+    pub fn alone(kind: Kind, offset: i64, length: i64) -> Range {
+        Range {
+            kind,
+            offset,
+            length,
+            mergeable: false,
+        }
+    }
+
     fn end(&self) -> i64 {
         self.offset + self.length
     }
@@ -87,6 +103,8 @@ impl Range {
 pub enum Ticket {
     /// In no window.
     Free,
+    /// In no window; what overlaps its range waits until [`Queue::let_go`].
+    Held,
     /// In the window of all calls.
     Single,
     /// In that of its stream as well.
@@ -130,7 +148,8 @@ pub struct Queue<T> {
     /// The requests of the call that was made last.
     members: Vec<T>,
     /// What the calls under way that several requests share cover: when one fails, its requests are
-    /// sent again, and nothing that overlaps them may have overtaken them.
+    /// sent again, and nothing that overlaps them may have overtaken them. And the writes of
+    /// zeroes.
     shared: Vec<Range>,
     /// Of reads, then of writes.
     streams: [Stream; 2 * STREAMS],
@@ -142,7 +161,7 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// Nothing waits. `sharded`: the volume keeps a file in pieces.
     pub fn new(sharded: bool) -> Queue<T> {
         Queue {
-            most_read: if sharded { MOST_BYTES } else { MOST_READ_WHOLE },
+            most_read: best_transfer(sharded),
             calls: 0,
             plugs: 0,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
@@ -171,7 +190,7 @@ impl<T: Copy + PartialEq> Queue<T> {
                 range.conflicts(&other.range) || (stream.is_some() && range.continues(&other.range))
             });
         if !behind && self.plugs == 0 && self.has_room(stream) {
-            return Some(self.take_room(stream, 1));
+            return Some(self.take_room(&range, stream, 1));
         }
         if let Some(stream) = stream {
             let stream = self.stream(stream);
@@ -199,7 +218,7 @@ impl<T: Copy + PartialEq> Queue<T> {
 
     /// A call is over.
     pub fn over(&mut self, ticket: Ticket) {
-        self.calls -= usize::from(ticket != Ticket::Free);
+        self.calls -= usize::from(!matches!(ticket, Ticket::Free | Ticket::Held));
         if let Ticket::Stream(stream) = ticket {
             self.stream(stream).calls -= 1;
         }
@@ -207,12 +226,21 @@ impl<T: Copy + PartialEq> Queue<T> {
 
     /// A call that several requests shared has ended, and what it could not do was sent again.
     pub fn shared_out(&mut self, kind: Kind, offset: i64, length: i64) {
-        let over = Range {
+        self.let_go(Range {
             kind,
             offset,
             length,
             mergeable: true,
-        };
+        });
+    }
+
+    /// From now on what overlaps the range waits, until `let_go`.
+    pub fn hold(&mut self, range: Range) {
+        self.shared.push(range);
+    }
+
+    /// Undoes one hold of that range.
+    pub fn let_go(&mut self, over: Range) {
         if let Some(at) = self.shared.iter().position(|&range| range == over) {
             self.shared.swap_remove(at);
         }
@@ -238,7 +266,7 @@ impl<T: Copy + PartialEq> Queue<T> {
         if self.members.len() > 1 {
             self.shared.push(whole);
         }
-        let ticket = self.take_room(stream, self.members.len());
+        let ticket = self.take_room(&whole, stream, self.members.len());
         Some((&self.members, ticket))
     }
 
@@ -343,7 +371,11 @@ impl<T: Copy + PartialEq> Queue<T> {
             })
     }
 
-    fn take_room(&mut self, stream: Option<StreamId>, members: usize) -> Ticket {
+    fn take_room(&mut self, range: &Range, stream: Option<StreamId>, members: usize) -> Ticket {
+        if matches!(range.kind, Kind::Zeroes { .. }) {
+            self.hold(*range);
+            return Ticket::Held;
+        }
         self.calls += 1;
         let Some(id) = stream else {
             return Ticket::Single;

@@ -12,9 +12,10 @@
 //!                   └── short read: the rest is submitted by that host thread
 //! ```
 //!
-//! A flush is submitted by handing it over to a thread that calls libgfapi in its place: to it what
-//! is said of Gluster's threads applies. The step from submitted to ready is the end of the call or,
-//! when it takes several, the last decrement of `pending`, whoever makes it.
+//! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi
+//! in its place: to it what is said of Gluster's threads applies. The step from submitted to ready
+//! is the end of the call or, when it takes several, the last decrement of `pending`, whoever makes
+//! it.
 //!
 //! Adjacent requests can share a call: the first of them, the leader, holds the others and becomes
 //! ready for all; then each gets its own result. What the shared call could not do is submitted
@@ -23,9 +24,12 @@
 mod part;
 mod shared;
 mod slab;
+mod zeroes;
 
+pub use part::MAX_IOV;
 use part::{Part, cut, is_one_call, zero_fill};
 pub use slab::{COMPLETIONS, Handle, Slab, SlotRef};
+pub use zeroes::Zeroing;
 
 use crate::completion::{Completions, Link};
 use crate::error::Errno;
@@ -52,6 +56,11 @@ pub enum Kind {
     Flush,
     /// Space back.
     Discard,
+    /// Zeroes, in place of a buffer full of them.
+    Zeroes {
+        /// Their space may be given back.
+        may_unmap: bool,
+    },
 }
 
 impl Kind {
@@ -62,7 +71,13 @@ impl Kind {
             Kind::Write => "write",
             Kind::Flush => "flush",
             Kind::Discard => "discard",
+            Kind::Zeroes { .. } => "write of zeroes",
         }
+    }
+
+    /// Whether it changes what the image holds.
+    pub fn changes(self) -> bool {
+        matches!(self, Kind::Write | Kind::Discard | Kind::Zeroes { .. })
     }
 }
 
@@ -402,7 +417,7 @@ impl SlotRef {
         let fell_short = match kind {
             Kind::Read => false,
             Kind::Write => true,
-            Kind::Flush | Kind::Discard => done < 0,
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => done < 0,
         };
         fell_short && !through
     }

@@ -41,6 +41,8 @@ struct Volume {
     settled: Condvar,
     /// For the flushes of its images.
     flush_lane: Arc<Lane>,
+    /// For their writes of zeroes.
+    zero_lane: Arc<Lane>,
 }
 
 type Outcome = std::result::Result<Connection, Failure>;
@@ -74,6 +76,11 @@ impl Connected {
     /// Where the flushes of its images wait for one another.
     pub fn flush_lane(&self) -> &Arc<Lane> {
         &self.volume.flush_lane
+    }
+
+    /// Where their writes of zeroes do.
+    pub fn zero_lane(&self) -> &Arc<Lane> {
+        &self.volume.zero_lane
     }
 
     /// Whether it was made for an earlier image.
@@ -167,6 +174,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
                 lock: Mutex::new(()),
                 settled: Condvar::new(),
                 flush_lane: Lane::new(),
+                zero_lane: Lane::new(),
             });
             volumes.retain(|_, weak| weak.strong_count() > 0);
             volumes.insert(spec.clone(), Arc::downgrade(&volume));

@@ -23,6 +23,13 @@ static const struct {
     WHOLE(BlkError), MEMBER(BlkError, struct_size), MEMBER(BlkError, error), MEMBER(BlkError, stage),
     MEMBER(BlkError, message),
 
+    WHOLE(BlkBlockStatus), MEMBER(BlkBlockStatus, struct_size), MEMBER(BlkBlockStatus, length),
+    MEMBER(BlkBlockStatus, flags), MEMBER(BlkBlockStatus, reserved),
+
+    WHOLE(BlkLimits), MEMBER(BlkLimits, struct_size), MEMBER(BlkLimits, max_transfer),
+    MEMBER(BlkLimits, opt_transfer), MEMBER(BlkLimits, max_discard), MEMBER(BlkLimits, max_write_zeroes),
+    MEMBER(BlkLimits, max_length), MEMBER(BlkLimits, request_alignment), MEMBER(BlkLimits, max_iov),
+
     WHOLE(BlkState), MEMBER(BlkState, struct_size), MEMBER(BlkState, drv), MEMBER(BlkState, opaque),
     MEMBER(BlkState, host_data),
 
@@ -41,6 +48,9 @@ static const struct {
     MEMBER(BlkDriver, aio_cancel_async), MEMBER(BlkDriver, drain), MEMBER(BlkDriver, get_completion_fd),
     MEMBER(BlkDriver, dispatch), MEMBER(BlkDriver, release), MEMBER(BlkDriver, io_plug), MEMBER(BlkDriver, io_unplug),
     MEMBER(BlkDriver, lock_release), MEMBER(BlkDriver, lock_acquire),
+    MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
+    MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
+    MEMBER(BlkDriver, truncate_with_preallocation),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

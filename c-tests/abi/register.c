@@ -100,7 +100,10 @@ static void the_four_drivers(void)
         ok(!strcmp(drv->create_options[0].name, "size") && !strcmp(drv->create_options[0].kind, "size") &&
                *drv->create_options[0].help,
            "create knows size");
-        ok(!drv->create_options[1].name, "create knows nothing else");
+        ok(!strcmp(drv->create_options[1].name, "preallocation") &&
+               !strcmp(drv->create_options[1].kind, "off|falloc|full") && *drv->create_options[1].help,
+           "create knows preallocation");
+        ok(!drv->create_options[2].name, "create knows nothing else");
     }
 }
 

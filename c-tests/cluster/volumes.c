@@ -63,6 +63,18 @@ void make_and_open(struct img *img, const char *uri, const char *size, const cha
         t_die("cannot open %s: %s", uri, img->error.message);
 }
 
+void keep_connected(struct img *keeper, const char *volume)
+{
+    make_on_kept(keeper, cluster_uri(volume, "keeper"), "0", "off");
+}
+
+void make_on_kept(struct img *img, const char *uri, const char *size, const char *write_cache)
+{
+    make_image(uri, size);
+    if (img_open(img, uri, BLK_O_RDWR, "write-cache", write_cache, NULL) < 0)
+        t_die("cannot open %s: %s", uri, img->error.message);
+}
+
 void empty_image(const char *uri)
 {
     make_image(uri, "0");

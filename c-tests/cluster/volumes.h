@@ -21,6 +21,11 @@ void allow_seconds(unsigned seconds);
 void make_image(const char *uri, const char *size);
 /* make_image, and open for reading and writing. */
 void make_and_open(struct img *img, const char *uri, const char *size, const char *write_cache);
+/* An image that keeps the volume connected while others come and go: the ninth connection that ends within ten seconds
+ * would make the next one wait. Close it after them. */
+void keep_connected(struct img *keeper, const char *volume);
+/* make_and_open for such a volume; not for write_cache "on" on sharded volumes. */
+void make_on_kept(struct img *img, const char *uri, const char *size, const char *write_cache);
 /* Cuts it to nothing: a test leaves no data behind. */
 void empty_image(const char *uri);
 /* For tests that count threads or fds: an empty image that this process did not connect for, and img_open. */

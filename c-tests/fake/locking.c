@@ -214,6 +214,9 @@ static void in_flight(void)
     ok(t_reported("lock_acquire"), "... %s", last_report());
     ok(!io_discard(&late, &img, BYTES, 0) && late.ret == -EPERM, "a discard is refused");
     is(img.drv->truncate(&img.bs, 0, &img.error), -EPERM, "truncate is refused");
+    is(img.drv->truncate_with_preallocation(&img.bs, 1 << 24, BLK_PREALLOC_FULL, NULL, NULL, &img.error), -EPERM,
+       "so is growth with preallocation");
+    ok(!io_zeroes(&late, &img, BYTES, 0, 0) && late.ret == -EPERM, "a write of zeroes is refused");
     is(pread_sync(&img, data, BYTES, 0), 0, "a read is not");
     is(flush_sync(&img), 0, "a flush is not");
     is(second_writer("vol"), 0, "another one may write");

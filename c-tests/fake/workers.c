@@ -53,7 +53,7 @@ static bool no_workers(void *arg)
 
 static void none_can_be_started(const char *write_cache)
 {
-    struct io other = {0};
+    struct io other = {0}, zeroes = {0};
     struct img img;
     char byte = 1;
 
@@ -68,8 +68,13 @@ static void none_can_be_started(const char *write_cache)
     is(io_wait(&flushes[0]), -EAGAIN, "... and fails in its callback");
     ok(t_reported("few") && t_reported("EAGAIN") && t_reported("threads"), "... and a report: %s", last_report());
     ok(io_pwrite(&other, &img, &byte, 1, 0) && io_wait(&other) == 0, "writes need none");
-    is(threads_again(), 1, "a thread was asked for once");
-    is(flush_sync(&img), 0, "once there are threads again, so are flushes");
+    ok(io_zeroes(&zeroes, &img, 4096, 0, 0), "without a thread for it a write of zeroes is accepted");
+    ok(io_pwrite(&other, &img, &byte, 1, 0), "... and a write of the same place");
+    is(io_wait(&zeroes), -EAGAIN, "... the first fails in its callback");
+    is(io_wait(&other), 0, "... then the write goes on");
+    is(threads_again(), 2, "a thread was asked for once each");
+    is(zeroes_sync(&img, 4096, 0, 0), 0, "once there are threads again, so are writes of zeroes");
+    is(flush_sync(&img), 0, "... and flushes");
     is(flush_sync(&img), 0, "... for good");
     img_close(&img);
 }

@@ -25,7 +25,7 @@
  *   slow:MS, slow-MS  takes MS milliseconds
  * Any other name connects at once. One that begins with "sharded" has a shard
  * translator in its description, one that begins with "replicated" a replica
- * translator.
+ * translator, one that begins with "disperse" that of an erasure code.
  *
  * Control functions may be called from any thread, also inside callbacks.
  */
@@ -159,6 +159,10 @@ enum fake_violation {
     FAKE_V_USE_AFTER_FINI,
     FAKE_V_USE_BEFORE_INIT,  /* the real one waits for ever */
     FAKE_V_SEEK_IN_FLIGHT,   /* lseek DATA/HOLE on an fd with async requests */
+    FAKE_V_SEEK_DISPERSE,    /* lseek DATA/HOLE at the end of a file or behind it, on
+                                a disperse volume: its length becomes 0 */
+    FAKE_V_ZEROFILL_TOGETHER, /* two zerofills on one fd: a brick may write from
+                                a position that they share */
     FAKE_V_SERVER_MIX,       /* tcp and unix volfile servers on one object */
     FAKE_V_BAD_BUFFER,       /* longer than what glfs_get_volfile has: it reads on */
     FAKE_V_TOO_LARGE,        /* a transfer of 1 GiB or more: ENOTCONN */

@@ -231,8 +231,12 @@ EXPORT off_t glfs_lseek(glfs_fd_t *fd, off_t offset, int whence)
         if (atomic_load(&fd->submitted) != atomic_load(&fd->finished))
             violation(FAKE_V_SEEK_IN_FLIGHT, FAKE_LSEEK,
                       "async requests of this fd overwrite the result");
+        if (strncmp(volume_of_fd(fd), "disperse", 8) == 0 &&
+            fstat(fd->kernel_fd, &st) == 0 && offset >= st.st_size)
+            violation(FAKE_V_SEEK_DISPERSE, FAKE_LSEEK,
+                      "the length of the file becomes 0");
         at = lseek(fd->kernel_fd, offset, whence);
-        if (at < 0)
+        if (at < 0 && verdict.action != FAKE_FORCE)
             return -1;
         break;
     default:
@@ -356,6 +360,12 @@ EXPORT int glfs_discard(glfs_fd_t *fd, off_t offset, size_t length)
 
 EXPORT int glfs_zerofill(glfs_fd_t *fd, off_t offset, off_t length)
 {
-    return (int)transfer(FAKE_ZEROFILL, IO_ZEROFILL, fd, NULL, 0, offset, length,
-                         NULL, NULL);
+    int ret;
+
+    if (fd && atomic_fetch_add(&fd->zerofills, 1))
+        violation(FAKE_V_ZEROFILL_TOGETHER, FAKE_ZEROFILL, "another one is under way on this fd");
+    ret = (int)transfer(FAKE_ZEROFILL, IO_ZEROFILL, fd, NULL, 0, offset, length, NULL, NULL);
+    if (fd)
+        atomic_fetch_sub(&fd->zerofills, 1);
+    return ret;
 }

@@ -153,6 +153,7 @@ struct glfs_fd {
     _Alignas(CACHE_LINE) counter submitted;
     _Alignas(CACHE_LINE) counter finished;
     counter inside; /* synchronous transfers that have not returned */
+    counter zerofills; /* of them */
     _Atomic int64_t offset;
 };
 

@@ -360,6 +360,23 @@ static void the_rest(void)
     image_close(&image);
 }
 
+static void seeks_on_disperse(void)
+{
+    struct image image = image_fresh("disperse");
+    char text[512];
+    ssize_t size = -glfs_get_volfile(image.fs, NULL, 0);
+
+    same(glfs_get_volfile(image.fs, text, (size_t)size), size, "a description");
+    ok(memmem(text, (size_t)size, "cluster/disperse", 16), "says disperse");
+    same(glfs_lseek(image.fd, 0, SEEK_DATA), -1, "no data");
+    noticed(FAKE_V_SEEK_DISPERSE, 0, "within the file");
+    same(glfs_lseek(image.fd, 1 << 20, SEEK_DATA), -1, "nor at the end");
+    noticed(FAKE_V_SEEK_DISPERSE, 1, "which is noticed");
+    rule(FAKE_LSEEK, FAKE_FORCE, 0, 77);
+    same(glfs_lseek(image.fd, 0, SEEK_DATA), 77, "an answer in place of none");
+    image_close(&image);
+}
+
 void test_violations(void)
 {
     in_callbacks();
@@ -367,4 +384,5 @@ void test_violations(void)
     closed_during_fsync();
     ended_too_early();
     the_rest();
+    seeks_on_disperse();
 }

@@ -276,6 +276,8 @@ EXPORT ssize_t glfs_get_volfile(glfs_t *fs, void *buf, size_t len)
                         : "",
                     after(fs->volume_name, "sharded")
                         ? "volume shard\n    type features/shard\nend-volume\n"
+                    : after(fs->volume_name, "disperse")
+                        ? "volume disperse-0\n    type cluster/disperse\nend-volume\n"
                         : "");
     if (len < (size_t)size)
         return (ssize_t)len - size;

@@ -161,3 +161,24 @@ pub unsafe fn elements<'a>(iov: *const iovec, iovcnt: c_int) -> Result<&'a [iove
         ))),
     }
 }
+
+/// A struct that the library writes to.
+///
+/// # Safety
+/// `room` is NULL or points to a `T` whose struct_size, its first member, is true, and which is the
+/// library's for the call.
+pub unsafe fn room<'a, T>(room: *mut T, name: &str) -> Result<&'a mut T> {
+    if room.is_null() || !room.is_aligned() {
+        return Err(Error::invalid(format!("the {name} is NULL or not aligned")));
+    }
+    // SAFETY: struct_size comes first in every version.
+    let size = unsafe { *room.cast::<usize>() };
+    if size < size_of::<T>() {
+        return Err(Error::invalid(format!(
+            "{name}.struct_size is {size}, less than {}; set it to sizeof({name}) before the call",
+            size_of::<T>()
+        )));
+    }
+    // SAFETY: as large as it says.
+    Ok(unsafe { &mut *room })
+}

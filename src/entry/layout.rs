@@ -38,6 +38,10 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
     BlkCreateOption { name, kind, help }
     BlkLayout { name, offset, size }
     BlkError { struct_size, error, stage, message }
+    BlkBlockStatus { struct_size, length, flags, reserved }
+    BlkLimits {
+        struct_size, max_transfer, opt_transfer, max_discard, max_write_zeroes, max_length, request_alignment, max_iov,
+    }
     BlkState { struct_size, drv, opaque, host_data }
     BlkHost { struct_size, abi_version, reserved, opaque, register_driver, set_fd_handler, report }
     BlkDriver {
@@ -45,6 +49,7 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         create_options, layout, open, close, create, getlength, get_allocated_file_size, truncate, aio_readv,
         aio_writev, aio_flush, aio_discard, aio_cancel, has_zero_init, aio_preadv, aio_pwritev, aio_pdiscard,
         aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, lock_release,
-        lock_acquire,
+        lock_acquire, aio_write_zeroes, block_status, get_limits, create_with_progress,
+        truncate_with_preallocation,
     }
 });

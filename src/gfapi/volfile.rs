@@ -16,10 +16,19 @@ const META: &str = "/.meta/graphs/active";
 impl Connection {
     /// Whether the volume keeps files in pieces, or does not say.
     pub fn is_sharded(&self) -> bool {
+        self.has_translator(b"type features/shard")
+    }
+
+    /// Whether the volume spreads a file over several bricks by an erasure code, or does not say.
+    pub fn is_disperse(&self) -> bool {
+        self.has_translator(b"type cluster/disperse")
+    }
+
+    fn has_translator(&self, wanted: &[u8]) -> bool {
         let Some(text) = self.volfile() else {
             return true;
         };
-        lines(&text).any(|line| line == b"type features/shard")
+        lines(&text).any(|line| line == wanted)
     }
 
     /// Bytes of the volume's description, negated. It is not touched.

@@ -17,16 +17,19 @@ const SHRINK_TRIES: usize = 5;
 /// while no such write is in flight.
 pub(super) struct Length {
     /// The image is at least this long, as far as this driver has seen.
-    known: AtomicI64,
+    pub(super) known: AtomicI64,
     allocated: AtomicI64,
     /// Accepted writes that end past `known` and have not been delivered.
-    growing: AtomicUsize,
+    pub(super) growing: AtomicUsize,
     /// Such a write begins under the read lock; the bricks are asked under the write lock.
-    gate: RwLock<()>,
+    pub(super) gate: RwLock<()>,
     /// Accepted writes and discards that have not been delivered. They begin under the read lock of
     /// `cut`; a shrink that has to write the last byte again holds its write lock.
-    changing: AtomicUsize,
-    cut: RwLock<()>,
+    pub(super) changing: AtomicUsize,
+    pub(super) cut: RwLock<()>,
+    /// Held by a growth with preallocation, which takes its time; shared by other changes of the
+    /// length.
+    pub(super) resizing: RwLock<()>,
 }
 
 impl Length {
@@ -39,6 +42,7 @@ impl Length {
             gate: RwLock::new(()),
             changing: AtomicUsize::new(0),
             cut: RwLock::new(()),
+            resizing: RwLock::new(()),
         }
     }
 
@@ -129,8 +133,8 @@ impl Image {
         }
     }
 
-    /// Sets the length in bytes.
-    pub fn truncate(&self, length: i64) -> Result<()> {
+    /// Whether the image can have that length.
+    pub(super) fn check_length(&self, length: i64) -> Result<()> {
         if length < 0 {
             return Err(self.error(libc::EINVAL, &format!("cannot be {length} bytes long")));
         }
@@ -146,6 +150,22 @@ impl Image {
                 &format!("cannot be {length} bytes long; the most is 4 PiB"),
             ));
         }
+        Ok(())
+    }
+
+    pub(super) fn resized(&self) -> Error {
+        self.error(
+            libc::EBUSY,
+            "is being grown with preallocation; its length can be changed after that",
+        )
+    }
+
+    /// Sets the length in bytes.
+    pub fn truncate(&self, length: i64) -> Result<()> {
+        self.check_length(length)?;
+        let Some(_resizing) = self.length.resizing.try_read() else {
+            return Err(self.resized());
+        };
         self.with_backing(|backing| {
             let Some(_held) = self.lock.keep() else {
                 return Err(self.without_lock());
@@ -169,17 +189,35 @@ impl Image {
         let (size, _) = self.length.ask(&backing.file)?;
         // Before the bricks cut it: a write past the new end counts as growth from now on.
         self.length.known.fetch_min(length, Ordering::SeqCst);
-        if length == 0 || length % 2 == 1 || length >= size {
+        if length >= size {
             backing.file.truncate(length)?;
         } else {
-            self.shrink(backing, length)?;
+            // A write of the last byte must not come between: it would be acknowledged, flushed and
+            // lost.
+            let mut none_begins = None;
+            self.cut(backing, length, &mut || {
+                none_begins = Some(self.length.cut.write());
+                match self.length.changing.load(Ordering::SeqCst) {
+                    0 => Ok(()),
+                    _ => Err(Errno::new(libc::EBUSY, libc::EIO)),
+                }
+            })?;
         }
         // The translators' idea of the size must be right before the next growth.
         self.length.known.store(length, Ordering::SeqCst);
         self.length.ask(&backing.file).map(drop)
     }
 
-    fn shrink(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
+    /// Makes an image shorter. `alone` makes sure that nobody else changes its last byte.
+    pub(super) fn cut(
+        &self,
+        backing: &Backing,
+        length: i64,
+        alone: &mut dyn FnMut() -> gfapi::Result<()>,
+    ) -> gfapi::Result<()> {
+        if length == 0 || length % 2 == 1 {
+            return backing.file.truncate(length);
+        }
         // A file of its own: for the seek, and since O_DIRECT cannot write one byte.
         let file = File::open(
             backing.volume.connection(),
@@ -193,11 +231,7 @@ impl Image {
         if file.stat()?.inode != backing.file.stat()?.inode {
             return Err(Errno::new(libc::ESTALE, libc::EIO));
         }
-        // A write of that byte must not come between: it would be acknowledged, flushed and lost.
-        let _none_begins = self.length.cut.write();
-        if self.length.changing.load(Ordering::SeqCst) > 0 {
-            return Err(Errno::new(libc::EBUSY, libc::EIO));
-        }
+        alone()?;
         let last = file.read_byte(length - 1)?;
         backing.file.truncate(length - 1)?;
         for _ in 0..SHRINK_TRIES {

@@ -2,8 +2,10 @@
 //! Opening and creating images.
 
 use super::lock::Mode;
+use super::preallocate::{Progress, allocate, asked};
+use super::zeroes::Filler;
 use super::*;
-use crate::options::{CreateOptions, OpenOptions};
+use crate::options::{CreateOptions, OpenOptions, Preallocation};
 use crate::volume;
 use std::time::Instant;
 
@@ -34,6 +36,7 @@ impl Image {
         let backing = Arc::new(Backing {
             file,
             lock: lock.clone(),
+            status: Status::new(),
             volume,
             replicas,
         });
@@ -42,12 +45,14 @@ impl Image {
                 id,
                 location,
                 read_write: options.read_write,
+                direct: options.no_cache,
                 poll_loop,
                 desk: Mutex::new(Desk {
                     slab: Slab::new(completions.get(), id.serial()),
                     queue: Queue::new(is_sharded),
                 }),
                 flushes: Flushes::new(),
+                zeroes: Zeroes::new(&backing),
                 completions,
                 outstanding: AtomicUsize::new(0),
                 length: Length::new(&stat),
@@ -103,7 +108,7 @@ impl Image {
     }
 
     /// Makes an image of the given size.
-    pub fn create(options: &CreateOptions) -> Result<()> {
+    pub fn create(options: &CreateOptions, progress: &mut Progress<'_>) -> Result<()> {
         let location = &options.location;
         warn_about_rdma(location);
         // No O_TRUNC: on a sharded volume it empties the first shard only.
@@ -122,8 +127,23 @@ impl Image {
         ImageLock::take(&file, location, Some(Mode::Writer))?;
         let emptied = if is_new { Ok(()) } else { file.truncate(0) };
         let sized = emptied.and_then(|()| file.truncate(options.size));
+        let allocated = sized.and_then(|()| match options.preallocation {
+            Preallocation::Off => Ok(()),
+            how => allocate(
+                &file,
+                &Filler::new(),
+                0,
+                options.size,
+                how,
+                &mut |done, total| asked(progress, done, total),
+            ),
+        });
+        if allocated.is_err() && !is_new {
+            // Best effort, as below: not half of what was asked for.
+            let _ = file.truncate(0);
+        }
         let closed = file.close();
-        let done = sized.and(closed);
+        let done = allocated.and(closed);
         if done.is_err() && is_new {
             // Best effort: the error to tell is the first.
             let _ = volume.connection().unlink(location.path());
@@ -189,6 +209,8 @@ fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
             "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"
         }
         libc::EFBIG => "; the size is beyond what the bricks' file system allows",
+        libc::ENOSPC | libc::EDQUOT => "; make room on the bricks and try again",
+        libc::EOPNOTSUPP => "; the bricks' file system cannot preallocate, see preallocation",
         _ => "",
     };
     Error::new(

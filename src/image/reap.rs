@@ -53,7 +53,7 @@ impl Image {
             let end = outcome.offset + outcome.length;
             self.length.grown(outcome.result.is_ok().then_some(end));
         }
-        if matches!(outcome.kind, Kind::Write | Kind::Discard) {
+        if outcome.kind.changes() {
             self.length.changed();
         }
         self.watch_health(outcome);
@@ -66,8 +66,8 @@ impl Image {
                     self.proved(outcome.offset + outcome.length);
                 }
                 // A write that write-behind acknowledged says nothing about the bricks.
-                let from_memory =
-                    outcome.kind == Kind::Write && self.write_behind && !outcome.through;
+                let written = matches!(outcome.kind, Kind::Write | Kind::Zeroes { .. });
+                let from_memory = written && self.write_behind && !outcome.through;
                 if !from_memory
                     && self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)
@@ -136,6 +136,10 @@ impl Round<'_> {
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
         self.make_room(|desk| {
+            if outcome.ticket == Ticket::Held {
+                let held = Range::alone(outcome.kind, outcome.offset, outcome.length);
+                desk.queue.let_go(held);
+            }
             desk.queue.over(outcome.ticket);
             image.outstanding.store(
                 image.outstanding.load(Ordering::Relaxed) - 1,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub(super) const MAX_TRANSFER: i64 = 16 << 20;
 
 /// Most elements that one call gets; known to work.
-pub(super) const MAX_IOV: usize = 32768;
+pub const MAX_IOV: usize = 32768;
 
 /// Where a request is cut when its elements are too many: a multiple of every block size, for
 /// O_DIRECT.
@@ -93,7 +93,7 @@ impl Part {
                 }
                 Ok(unfinished)
             }
-            Kind::Flush | Kind::Discard => Ok(false),
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => Ok(false),
             Kind::Write if got == self.length => Ok(false),
             Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
         }
@@ -152,7 +152,7 @@ impl Part {
                 offset,
                 through,
             },
-            Kind::Flush => unreachable!("a flush is handed over, not submitted"),
+            Kind::Flush | Kind::Zeroes { .. } => unreachable!("it is handed over, not submitted"),
             Kind::Discard => Op::Discard { offset, length },
         };
         let cookie = part.cast_mut().cast();
@@ -169,7 +169,7 @@ impl Part {
 /// Whether libgfapi takes the request as it is.
 pub(super) fn is_one_call(body: &Body) -> bool {
     match body.kind {
-        Kind::Flush => true,
+        Kind::Flush | Kind::Zeroes { .. } => true,
         Kind::Discard => (1..=DISCARD).contains(&body.length),
         Kind::Read | Kind::Write => {
             (1..=MAX_TRANSFER).contains(&body.length) && body.iov.len() <= MAX_IOV
@@ -180,8 +180,8 @@ pub(super) fn is_one_call(body: &Body) -> bool {
 /// Cuts a request into parts that libgfapi takes.
 pub(super) fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
     let most = match body.kind {
-        Kind::Flush => {
-            body.parts.push(part(0, 0));
+        Kind::Flush | Kind::Zeroes { .. } => {
+            body.parts.push(part(body.offset, body.length));
             return;
         }
         Kind::Discard => DISCARD * (body.length / (DISCARD * MOST_DISCARDS) + 1),

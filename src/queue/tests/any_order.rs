@@ -44,6 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Kind::Read),
         4 => Just(Kind::Write),
         1 => Just(Kind::Discard),
+        1 => Just(Kind::Zeroes { may_unmap: true }),
         1 => Just(Kind::Flush),
     ];
     let sectors = prop_oneof![4 => 1..20i64, 2 => Just(8), 2 => 100..=512i64, 1 => 513..2000i64];
@@ -91,7 +92,7 @@ struct World {
     ranges: Vec<Range>,
     fates: Vec<Fate>,
     waiting: Vec<usize>,
-    /// Calls under way; what one covers when several requests share it.
+    /// Calls under way; what one covers when several requests share it, or it holds its range.
     calls: Vec<(Ticket, Option<Range>)>,
     cursors: [i64; CURSORS],
     plugs: u32,
@@ -144,8 +145,7 @@ impl World {
             Step::End(at) if !self.calls.is_empty() => {
                 let (ticket, whole) = self.calls.swap_remove(at % self.calls.len());
                 if let Some(whole) = whole {
-                    self.queue
-                        .shared_out(whole.kind, whole.offset, whole.length);
+                    self.queue.let_go(whole);
                     if !late {
                         self.refill()?;
                     }
@@ -245,8 +245,10 @@ impl World {
         let fates = &self.fates;
         self.waiting
             .retain(|&request| fates[request] == Fate::Waits);
+        let holds = matches!(whole.kind, Kind::Zeroes { .. });
+        prop_assert_eq!(ticket == Ticket::Held, holds);
         self.calls
-            .push((ticket, (members.len() > 1).then_some(whole)));
+            .push((ticket, (holds || members.len() > 1).then_some(whole)));
         Ok(())
     }
 
@@ -256,7 +258,8 @@ impl World {
             let tickets = self.calls.iter().map(|(ticket, _)| *ticket);
             tickets.filter(|&ticket| of(ticket)).count()
         };
-        prop_assert_eq!(queue.calls, calls(&|ticket| ticket != Ticket::Free));
+        let counts = |ticket| !matches!(ticket, Ticket::Free | Ticket::Held);
+        prop_assert_eq!(queue.calls, calls(&counts));
         prop_assert!(queue.calls <= WINDOW);
         prop_assert_eq!(queue.waiting.len(), self.waiting.len());
         for (at, stream) in queue.streams.iter().enumerate() {
