@@ -110,6 +110,8 @@ class Qemu:
     """Debian 12's own qemu-img, qemu-io and Gluster module."""
 
     PACKAGES = ("qemu-utils", "qemu-block-extra")
+    NEEDY = "qemu-utils"  # the one whose dependencies are fetched, too, if any is not installed
+    PROGRAMS = ("qemu-img", "qemu-io")
 
     def __init__(self, where):
         self.where = where
@@ -136,7 +138,7 @@ class Qemu:
         self._download([f"{package}={version}" for package in self.PACKAGES])
         missing = self._missing()
         if missing:
-            self._download(self._closure(f"qemu-utils={version}"))
+            self._download(self._closure(f"{self.NEEDY}={version}"))
             missing = self._missing()
         if missing:
             raise Unavailable(f"QEMU 7.2 lacks {', '.join(missing)}")
@@ -207,8 +209,7 @@ class Qemu:
     def _missing(self):
         listing = ""
         for file in (
-            self.bin / "qemu-img",
-            self.bin / "qemu-io",
+            *(self.bin / program for program in self.PROGRAMS),
             self.modules / "block-gluster.so",
         ):
             listing += output("ldd", str(file), env=self.environment(preload=None))

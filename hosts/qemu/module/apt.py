@@ -28,6 +28,8 @@ class Archive:
             "-o", f"Dir::Cache={self.where}/cache",
             "-o", "APT::Sandbox::User=root",  # apt's own user may not write here
             "-o", "Acquire::Retries=3",
+            "-o", "Dir::Cache::pkgcache=",
+            "-o", "Dir::Cache::srcpkgcache=",
         ]  # fmt: skip
 
     @staticmethod

@@ -19,11 +19,16 @@ def default():
     return unpacked().bin / "qemu-img"
 
 
-def unpacked():
-    """Debian 12's QEMU 7.2, which scripts/bench compares with."""
+def unpacked(system=False):
+    """Debian 12's QEMU 7.2: the one that scripts/bench compares with, or with the emulator and the storage daemon."""
     from harness import build
 
-    qemu = build.Qemu(BUILD / "bench/qemu")
+    class System(build.Qemu):
+        PACKAGES = (*build.Qemu.PACKAGES, "qemu-system-common", "qemu-system-x86")
+        NEEDY = "qemu-system-x86"
+        PROGRAMS = (*build.Qemu.PROGRAMS, "qemu-storage-daemon", "qemu-system-x86_64")
+
+    qemu = System(WORK / "system") if system else build.Qemu(BUILD / "bench/qemu")
     try:
         qemu.fetch()
         return qemu.unpacked()
