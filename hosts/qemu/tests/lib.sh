@@ -14,15 +14,22 @@ at=gluster://$BLKG_SERVER:$BLKG_PORT
 number=0
 failed=0
 
-# shellcheck disable=SC2086
 qemu() { # TOOL ARGS...: with our module
-    QEMU_MODULE_DIR=$QEMU_OURS "$QEMU_ROOT/usr/bin/$1" "${@:2}"
+    QEMU_MODULE_DIR=$QEMU_OURS timeout 60 "$QEMU_ROOT/usr/bin/$1" "${@:2}"
+}
+
+# QEMU's own module ends each process with 10 s of glfs_fini, in which nothing happens.
+without_fini() { # FILE
+    cc -shared -fPIC -O2 -o "$1" "$repo/benches/nofini.c"
+}
+own() { # TOOL ARGS...: with QEMU's own module; `without_fini "$work/nofini.so"` first
+    timeout 60 env LD_PRELOAD="$work/nofini.so" QEMU_MODULE_DIR="$own_modules" "$QEMU_ROOT/usr/bin/$1" "${@:2}"
 }
 
 verdict() { # CODE TEXT
     number=$((number + 1))
     if [ "$1" = 0 ]; then
-        echo "ok $number - $2"
+        echo "ok $number - $2${TIMES:+ ($SECONDS s)}"
     else
         echo "not ok $number - $2"
         sed 's/^/# /' "$work/log" | tail -n 30
@@ -40,7 +47,7 @@ check() { # TEXT CMD...: succeeds
 refused() { # TEXT WORDS CMD...: fails with a code of QEMU's own, not by a signal, and says WORDS
     local text=$1 words=$2 code=0
     shift 2
-    timeout 60 "$@" >"$work/log" 2>&1 || code=$?
+    "$@" >"$work/log" 2>&1 || code=$?
     echo "(exit code $code, wanted: $words)" >>"$work/log"
     if ((code > 0 && code < 100)) && grep -qF -- "$words" "$work/log"; then
         verdict 0 "$text"
@@ -78,5 +85,11 @@ must_be_ours() {
     exit 1
 }
 qemu_img() { qemu qemu-img "$@"; }
-# qemu-io tells a pattern that is not there by its exit code.
-qemu_io() { qemu qemu-io "$@"; }
+# qemu-io's exit code tells nothing of its asynchronous requests.
+qemu_io() {
+    local code=0
+    qemu qemu-io "$@" >"$work/io-said" 2>&1 || code=$?
+    cat "$work/io-said"
+    ! grep -qE 'Pattern verification failed|failed: ' "$work/io-said" || return 1
+    return "$code"
+}
