@@ -172,15 +172,17 @@ static int uri_from_servers(char **uri, const char *volume, const char *path, QD
     if (!qemu_opts_absorb_qdict(opts, first, errp)) {
         goto out;
     }
+    ret = uri_of_server(uri, volume, path, opts, errp);
+    if (ret < 0) {
+        goto out;
+    }
     if (qdict_size(first)) {
         error_setg(errp, "server.0.%s means nothing to Gluster; there are type, host, port and path",
                    qdict_entry_key(qdict_first(first)));
+        ret = -EINVAL;
         goto out;
     }
-    ret = uri_of_server(uri, volume, path, opts, errp);
-    if (!ret) {
-        warn_of_others(count, volume);
-    }
+    warn_of_others(count, volume);
 out:
     qemu_opts_del(opts);
     qobject_unref(first);
