@@ -69,7 +69,7 @@ not() { ! "$@"; }
 # Which block-gluster.so a QEMU process has loaded; QEMU falls back to its own without a word.
 loaded() { # TOOL ARGS...
     LD_DEBUG=files LD_DEBUG_OUTPUT=$work/ld "$@" >/dev/null 2>&1 || true
-    grep -hoE 'calling init: .*/block-gluster.so' "$work"/ld.* | sed 's/.*: //' | sort -u
+    grep -hoE 'calling init: .*/block-gluster.so' "$work"/ld.* | sed 's/.*: //' | xargs -r realpath | sort -u
     rm -f "$work"/ld.*
 }
 
