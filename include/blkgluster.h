@@ -297,13 +297,23 @@ typedef struct BlkDriver {
     /**
      * Opens an image.
      *
-     * Options: `filename` (mandatory), the URI
-     * gluster[+transport]://[server[:port]]/volume/path[?socket=...] · `write-cache` on|off,
+     * Options: `filename`, the URI
+     * gluster[+transport]://[server[:port]]/volume/path[?socket=...] (further servers to try:
+     * ?server=server[:port]&server=...), or in its place `volume`, `path` and for N from 0 to 31
+     * `server.N.host`, `server.N.port` (default 24007), or `server.N.path` for a socket, and
+     * `server.N.type` inet|unix where the others do not tell (also tcp for inet, and
+     * `server.N.socket` for the path); the driver "gluster" takes both kinds, the others their own.
+     * Servers are tried in this order · `write-cache` on|off,
      * whether Gluster's write-behind may acknowledge writes from memory (default off; `on` is -EINVAL
      * with BLK_O_NOCACHE, and without effect on sharded volumes; the README says what `on` costs when a
      * brick is lost) · `connect-timeout` seconds, 1
      * to 3600, default 30 · `keep-connection` seconds, 0 to 3600, default 30, that the connection is
-     * kept for the next image after this one, when it is the last.
+     * kept for the next image after this one, when it is the last · `logfile` path of the file that
+     * libgfapi's messages go to, - for stderr, and `debug` their level, 0 (none) to 9 (all), default
+     * 4 (errors); without both of them there are none · `ping-timeout` seconds, 1 to 1013, after which
+     * a silent brick is given up, and `frame-timeout` seconds, 1 to 86400, after which a single request
+     * is (defaults: the volume's, 42 and 1800) · `xlator.PATTERN.KEY` an option of Gluster's
+     * translators on the client, of a list of keys that a wrong one makes the error message tell.
      *
      * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
      * completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
@@ -324,8 +334,8 @@ typedef struct BlkDriver {
     void (*close)(struct BlkState *bs);
     /**
      * Creates an image, or cuts an existing one to `size` zero bytes. `filename` is a URI as for
-     * open. `options`: those of create_options and the ones of open that shape the connection;
-     * NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
+     * open, or NULL when `options` name the place. `options`: those of create_options and the ones
+     * of open that shape the connection; NULL is an empty list. `size` is rounded up to a multiple of BLK_SECTOR_SIZE. When the size
      * cannot be set, an image that did not exist before is removed again. Seed:
      * qemu_gluster_create.
      */

@@ -10,7 +10,7 @@ use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::image::{self, Image, ImageId, PollLoop};
-use crate::options::{CreateOptions, OpenOptions};
+use crate::options::{self, CreateOptions, OpenOptions};
 use crate::request::{Ask, Buffers, Callback, Kind};
 use libc::iovec;
 use std::ffi::{c_char, c_int, c_void};
@@ -166,9 +166,12 @@ unsafe fn create(
     let body = || {
         host::current()?;
         // SAFETY: the host's promises of the header.
-        let filename = unsafe { input::text(filename, "filename")? };
-        // SAFETY: as above.
         let pairs = unsafe { input::options(options)? };
+        let filename = match filename.is_null() && options::name_a_place(&pairs) {
+            true => None,
+            // SAFETY: as above.
+            false => Some(unsafe { input::text(filename, "filename")? }),
+        };
         Image::create(&CreateOptions::parse(protocol, filename, &pairs)?)?;
         Ok(0)
     };

@@ -32,7 +32,7 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Result with the errno of a failed call.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -76,6 +76,48 @@ pub struct ServerSpec {
     pub port: u16,
 }
 
+impl ServerSpec {
+    /// Whether it is behind a socket on this machine.
+    pub fn is_socket(&self) -> bool {
+        self.transport == c"unix"
+    }
+}
+
+/// Where libgfapi's messages go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LogSpec {
+    /// A path, or "-" for stderr.
+    pub file: CString,
+    /// 0 to 9, as libgfapi counts: 4 for errors, 7 for what an administrator may want to know.
+    pub level: i32,
+}
+
+impl LogSpec {
+    /// What the option log-level calls it, which knows fewer.
+    fn name(&self) -> &'static CStr {
+        match self.level {
+            0 => c"NONE",
+            1..=3 => c"CRITICAL",
+            4 => c"ERROR",
+            5 => c"WARNING",
+            6..=7 => c"INFO",
+            8 => c"DEBUG",
+            _ => c"TRACE",
+        }
+    }
+}
+
+/// An option of a translator of the client's, as libgfapi takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct XlatorOption {
+    /// Which translators, as fnmatch(3) reads it.
+    pub pattern: CString,
+    /// Its name.
+    pub key: CString,
+    /// Its value.
+    pub value: CString,
+}
+
 /// All that shapes a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectSpec {
@@ -85,12 +127,17 @@ pub struct ConnectSpec {
     pub servers: Vec<ServerSpec>,
     /// Whether write-behind may acknowledge writes from memory.
     pub write_cache: bool,
+    /// `None`: nowhere.
+    pub log: Option<LogSpec>,
+    /// What the host asked for besides.
+    pub tuning: Vec<XlatorOption>,
 }
 
 impl ConnectSpec {
     /// Client options, as (translator name pattern, key, value). They count only when set before
     /// glfs_init.
     fn xlator_options(&self) -> Vec<(&CStr, &CStr, &CStr)> {
+        let level = self.log.as_ref().map_or(c"ERROR", LogSpec::name);
         let mut options = vec![
             // Each of these costs a thread hop or CPU per request and holds nothing that a disk
             // image needs.
@@ -107,7 +154,7 @@ impl ConnectSpec {
             // of different lengths from the bricks: EIO, and bricks that need healing.
             (c"*-disperse-*", c"parallel-writes", c"off"),
             // The description of the volume gives its top translator a level of its own.
-            (self.volume.as_c_str(), c"log-level", c"ERROR"),
+            (self.volume.as_c_str(), c"log-level", level),
         ];
         if !self.write_cache {
             options.push((c"*-write-behind", c"pass-through", c"true"));
@@ -115,6 +162,8 @@ impl ConnectSpec {
         // With it: not resync-failed-syncs-after-fsync. What it keeps of a failed write it sends after
         // newer writes of the same place, and reads of that place wait for the next fsync, perhaps for
         // ever. Without, what an outage took is gone, which `Image::honest` keeps from being hidden.
+        let tuning = self.tuning.iter();
+        options.extend(tuning.map(|option| (&*option.pattern, &*option.key, &*option.value)));
         options
     }
 }
@@ -133,6 +182,7 @@ pub struct Failed {
 pub struct Connection {
     raw: NonNull<sys::glfs>,
     write_behind: bool,
+    made: Instant,
 }
 
 // SAFETY: libgfapi allows calls on one glfs_t from any thread at once.
@@ -142,8 +192,7 @@ unsafe impl Sync for Connection {}
 
 impl Connection {
     /// Connects. Blocks for as long as libgfapi likes (42 s for a host that drops packets, for ever
-    /// for a server that accepts and never answers), so it runs on a thread that nobody has to wait
-    /// for. Gluster's threads inherit the signal mask of the calling thread.
+    /// for one that accepts and never answers), so it runs on a thread that nobody has to wait for. Gluster's threads inherit the signal mask of the calling thread.
     ///
     /// `servers` are those of the description, in the order in which to ask them.
     pub fn connect(
@@ -160,13 +209,17 @@ impl Connection {
                 has_threads: false,
             });
         };
-        let connection = Connection {
+        let mut connection = Connection {
             raw,
             write_behind: spec.write_cache,
+            made: Instant::now(),
         };
         let failed = match connection.configure(spec, servers) {
             Ok(()) => match connection.init() {
-                Ok(()) => return Ok(connection),
+                Ok(()) => {
+                    connection.made = Instant::now();
+                    return Ok(connection);
+                }
                 Err(errno) => (errno, true),
             },
             Err(errno) => (errno, false),
@@ -193,9 +246,13 @@ impl Connection {
             };
             check(ret, libc::EINVAL)?;
         }
+        let (file, level) = match &spec.log {
+            Some(log) => (log.file.as_c_str(), log.level),
+            None => (c"/dev/null", LOG_ERROR),
+        };
         clear_errno();
         // SAFETY: as above.
-        let ret = unsafe { sys::glfs_set_logging(fs, c"/dev/null".as_ptr(), LOG_ERROR) };
+        let ret = unsafe { sys::glfs_set_logging(fs, file.as_ptr(), level) };
         check(ret, libc::EINVAL)?;
         for (pattern, key, value) in spec.xlator_options() {
             clear_errno();
@@ -218,6 +275,11 @@ impl Connection {
         } else {
             Err(last_errno(libc::EINVAL))
         }
+    }
+
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.made.elapsed()
     }
 
     /// Whether write-behind may acknowledge writes from memory.
@@ -251,7 +313,8 @@ impl Connection {
     }
 
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
-    /// the host.
+    /// the host; and not before its threads run, of which libgfapi knows only then: it would free what
+    /// they start with. Nothing tells when that is; they need a rest of a second or so.
     pub fn dispose(self) {
         // SAFETY: the caller gives the connection up, and files hold none (see `File::open`).
         unsafe { sys::glfs_fini(self.raw.as_ptr()) };

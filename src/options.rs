@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The host's options and URI, as plain checked values. Pure: nothing is contacted here.
 
+mod place;
+mod tuning;
+
 use crate::error::{Error, Result};
-use crate::gfapi::{ConnectSpec, ServerSpec};
+use crate::gfapi::{ConnectSpec, LogSpec, ServerSpec, XlatorOption};
 use crate::uri::{ImageUri, Server, Transport};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +18,10 @@ pub struct ImageLocation {
     uri: ImageUri,
     /// Whether write-behind may acknowledge writes from memory.
     write_cache: bool,
+    /// Where libgfapi's messages go, if anywhere.
+    log: Option<LogSpec>,
+    /// Options of Gluster's translators.
+    tuning: Vec<XlatorOption>,
     /// How long an opener waits for a new connection.
     pub connect_timeout: Duration,
     /// How long the connection is kept after the last image on it.
@@ -38,24 +46,30 @@ impl ImageLocation {
 
     /// All that shapes the connection.
     pub(crate) fn connect_spec(&self) -> ConnectSpec {
-        let server = match &self.uri.server {
-            Server::Inet { host, port } => ServerSpec {
-                transport: c"tcp",
-                // The parser refuses NUL; an empty host would be refused by libgfapi.
-                host: CString::new(host.as_str()).unwrap_or_default(),
-                port: *port,
-            },
-            Server::Unix { socket } => ServerSpec {
-                transport: c"unix",
-                host: socket.clone(),
-                port: 0,
-            },
-        };
+        let servers = std::iter::once(&self.uri.server).chain(&self.uri.more_servers);
         ConnectSpec {
             volume: self.uri.volume.clone(),
-            servers: vec![server],
+            servers: servers.map(server_spec).collect(),
             write_cache: self.write_cache,
+            log: self.log.clone(),
+            tuning: self.tuning.clone(),
         }
+    }
+}
+
+fn server_spec(server: &Server) -> ServerSpec {
+    match server {
+        Server::Inet { host, port } => ServerSpec {
+            transport: c"tcp",
+            // The parser refuses NUL; an empty host would be refused by libgfapi.
+            host: CString::new(host.as_str()).unwrap_or_default(),
+            port: *port,
+        },
+        Server::Unix { socket } => ServerSpec {
+            transport: c"unix",
+            host: socket.clone(),
+            port: 0,
+        },
     }
 }
 
@@ -88,6 +102,12 @@ pub struct CreateOptions {
 /// A name and a value, as the host gave them.
 pub type Pair<'a> = (&'a str, &'a str);
 
+/// Whether these options say where an image is.
+pub fn name_a_place(pairs: &[Pair<'_>]) -> bool {
+    let is_part = |name: &str| matches!(name, "volume" | "path") || name.starts_with("server.");
+    pairs.iter().any(|(name, _)| is_part(name))
+}
+
 /// Bytes in a sector.
 pub const SECTOR: i64 = 512;
 
@@ -106,26 +126,9 @@ impl OpenOptions {
         read_write: bool,
         no_cache: bool,
     ) -> Result<OpenOptions> {
-        let mut raw = Raw::default();
-        for &(name, value) in pairs {
-            raw.set(
-                name,
-                value,
-                &[
-                    "filename",
-                    "write-cache",
-                    "connect-timeout",
-                    "keep-connection",
-                ],
-            )?;
-        }
-        let Some(filename) = raw.filename else {
-            return Err(Error::invalid(
-                "option 'filename' is missing; it takes the image's URI",
-            ));
-        };
+        let raw = Raw::read(pairs, &["filename"])?;
         Ok(OpenOptions {
-            location: raw.locate(protocol, filename, no_cache)?,
+            location: raw.locate(protocol, raw.filename, no_cache)?,
             read_write,
             no_cache,
         })
@@ -133,16 +136,13 @@ impl OpenOptions {
 }
 
 impl CreateOptions {
-    /// Reads the options of `create`.
-    pub fn parse(protocol: &str, filename: &str, pairs: &[Pair<'_>]) -> Result<CreateOptions> {
-        let mut raw = Raw::default();
-        for &(name, value) in pairs {
-            raw.set(
-                name,
-                value,
-                &["size", "write-cache", "connect-timeout", "keep-connection"],
-            )?;
-        }
+    /// Reads the options of `create`. Without `filename` they say where the image is to be.
+    pub fn parse(
+        protocol: &str,
+        filename: Option<&str>,
+        pairs: &[Pair<'_>],
+    ) -> Result<CreateOptions> {
+        let raw = Raw::read(pairs, &["size"])?;
         let size = match raw.size {
             Some(text) => parse_size(text)?,
             None => 0,
@@ -154,10 +154,25 @@ impl CreateOptions {
     }
 }
 
+/// What both take, besides `server.N.*`.
+const COMMON: [&str; 7] = [
+    "volume",
+    "path",
+    "write-cache",
+    "connect-timeout",
+    "keep-connection",
+    "debug",
+    "logfile",
+];
+
 /// Options as they came.
 #[derive(Default)]
 struct Raw<'a> {
     filename: Option<&'a str>,
+    place: place::Place<'a>,
+    debug: Option<&'a str>,
+    logfile: Option<&'a str>,
+    tuning: BTreeMap<&'a str, &'a str>,
     size: Option<&'a str>,
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
@@ -165,37 +180,53 @@ struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    fn set(&mut self, name: &'a str, value: &'a str, known: &[&str]) -> Result<()> {
+    /// `own`: the names that only this call takes.
+    fn read(pairs: &[Pair<'a>], own: &[&str]) -> Result<Raw<'a>> {
+        let mut raw = Raw::default();
+        for &(name, value) in pairs {
+            raw.set(name, value, own)?;
+        }
+        Ok(raw)
+    }
+
+    fn set(&mut self, name: &'a str, value: &'a str, own: &[&str]) -> Result<()> {
+        let twice = || Error::invalid(format!("option '{name}' is given twice"));
+        if tuning::is_tuning(name) {
+            let before = self.tuning.insert(name, value);
+            return before.map_or(Ok(()), |_| Err(twice()));
+        }
         let place = match name {
+            "volume" => &mut self.place.volume,
+            "path" => &mut self.place.path,
+            "debug" => &mut self.debug,
+            "logfile" => &mut self.logfile,
             "filename" => &mut self.filename,
             "size" => &mut self.size,
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
             "keep-connection" => &mut self.keep_connection,
-            _ => return Err(unknown(name, known)),
+            _ => match self.place.server(name)? {
+                Some(place) => place,
+                None => return Err(unknown(name, own)),
+            },
         };
-        if !known.contains(&name) {
-            return Err(unknown(name, known));
+        let is_server = name.starts_with("server.");
+        if !is_server && !COMMON.contains(&name) && !own.contains(&name) {
+            return Err(unknown(name, own));
         }
         if place.replace(value).is_some() {
-            return Err(Error::invalid(format!("option '{name}' is given twice")));
+            return Err(twice());
         }
         Ok(())
     }
 
-    fn locate(&self, protocol: &str, filename: &str, no_cache: bool) -> Result<ImageLocation> {
-        let uri = ImageUri::parse(filename).map_err(|why| Error::invalid(why.to_string()))?;
-        let scheme = match (uri.transport, uri.plain_scheme) {
-            (Transport::Tcp, true) => "gluster",
-            (Transport::Tcp, false) => "gluster+tcp",
-            (Transport::Unix, _) => "gluster+unix",
-            (Transport::Rdma, _) => "gluster+rdma",
-        };
-        if scheme != protocol {
-            return Err(Error::invalid(format!(
-                "the driver for {protocol}:// was given the URI {uri}; use the driver for {scheme}://"
-            )));
-        }
+    fn locate(
+        &self,
+        protocol: &str,
+        filename: Option<&str>,
+        no_cache: bool,
+    ) -> Result<ImageLocation> {
+        let uri = place::locate(self, protocol, filename)?;
         let write_cache = match self.write_cache {
             // Write-behind loses order in an outage, see README: only who asks for it gets it.
             None => false,
@@ -217,15 +248,52 @@ impl<'a> Raw<'a> {
         Ok(ImageLocation {
             uri,
             write_cache,
+            log: self.log()?,
+            tuning: self.tuning()?,
             connect_timeout,
             keep_connection,
         })
     }
+
+    /// In the order of their names, so that hosts that give them in another share a connection.
+    fn tuning(&self) -> Result<Vec<XlatorOption>> {
+        let options = self.tuning.iter();
+        options
+            .map(|(name, value)| tuning::read(name, value))
+            .collect()
+    }
+
+    /// As QEMU's driver takes them: one alone has the other's usual value beside it.
+    fn log(&self) -> Result<Option<LogSpec>> {
+        let level = match self.debug {
+            None => 4,
+            Some(text) => digits(text)
+                .and_then(|level| i32::try_from(level).ok())
+                .filter(|level| (0..=9).contains(level))
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "debug takes a level from 0 (nothing) over 4 (errors) to 9 (everything), not \
+                         '{text}'"
+                    ))
+                })?,
+        };
+        if self.debug.is_none() && self.logfile.is_none() {
+            return Ok(None);
+        }
+        let file = self.logfile.unwrap_or("-");
+        if file.is_empty() {
+            return Err(Error::invalid("logfile takes a path, or - for stderr"));
+        }
+        let file = CString::new(file).map_err(|_| Error::invalid("logfile holds a NUL byte"))?;
+        Ok(Some(LogSpec { file, level }))
+    }
 }
 
-fn unknown(name: &str, known: &[&str]) -> Error {
+fn unknown(name: &str, own: &[&str]) -> Error {
+    let known: Vec<&str> = own.iter().chain(&COMMON).copied().collect();
     Error::invalid(format!(
-        "unknown option '{name}'; known are {}",
+        "unknown option '{name}'; known are {}, server.N.*, ping-timeout, frame-timeout and \
+         xlator.PATTERN.KEY",
         known.join(", ")
     ))
 }
@@ -379,6 +447,7 @@ mod tests {
             "gluster://h2/v/a",
             "gluster://h:24008/v/a",
             "gluster://h/v2/a",
+            "gluster://h/v/a?server=h2",
         ] {
             assert_ne!(spec("gluster://h/v/a", "on"), spec(other, "on"), "{other}");
         }
@@ -392,7 +461,7 @@ mod tests {
         #[test]
         fn options_never_panic(name in "\\PC*", value in "\\PC*") {
             let _ = open(&[("filename", "gluster://h/v/i"), (&name, &value)]);
-            let _ = CreateOptions::parse("gluster", "gluster://h/v/i", &[("size", &value)]);
+            let _ = CreateOptions::parse("gluster", Some("gluster://h/v/i"), &[("size", &value)]);
         }
 
         #[test]

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! gluster[+transport]://[server[:port]]/volname/image[?socket=...]
+//! gluster[+transport]://[server[:port]]/volname/image?server=server[:port]&server=...
 //! ```
 //!
 //! What is accepted is what the Gluster driver of QEMU 7.2 accepted, so that URIs in existing
@@ -15,9 +16,9 @@
 //! - The path is percent-decoded first and split into volume and image afterwards, so `%2F` parts
 //!   them just as `/` does. Slashes before the volume, and between it and the image, count once;
 //!   those inside the image path, and its `.` and `..`, are left for Gluster to resolve.
-//! - `gluster+unix:` wants the one query key `socket=` and neither server nor port; the others want
-//!   no key. Keys are parted by `&`, and behind the last `&` by `;`. A section that is empty or has
-//!   a value without a name (`?=x`) is skipped. `+` is a plus sign.
+//! - `gluster+unix:` wants the one query key `socket=` and neither server nor port; the others take
+//!   no key but `server=`. Keys are parted by `&`, and behind the last `&` by `;`. A section that is
+//!   empty or has a value without a name (`?=x`) is skipped. `+` is a plus sign.
 //! - A user part and a fragment must be well formed; they are ignored and not kept.
 //!
 //! Stricter than QEMU, where it would have failed later or done something else than what was
@@ -28,6 +29,11 @@
 //!   brackets, which resolvers do not know.
 //! - A server holds no percent-encoding: no name and no address needs it.
 //! - `.` and `..` cannot be volumes; `socket=` needs a value; lengths have [limits](MAX_PATH).
+//!
+//! More than QEMU:
+//!
+//! - `server=` names a further server to ask, and may come again. Where nothing stands between `//`
+//!   and the path, the first of them is the server. An IPv6 address may keep its brackets.
 //!
 //! Nothing is rewritten: apart from percent-decoding and those outer slashes every part is kept as
 //! it was written.
@@ -47,11 +53,16 @@ use std::str::FromStr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use authority::Authority;
+pub(crate) use authority::check_host;
 pub use error::{UriError, UriPart};
 use piece::{Piece, is_pchar};
 
 /// The form of a Gluster URI, for messages.
-pub const USAGE: &str = "gluster[+transport]://[server[:port]]/volname/image[?socket=...]";
+pub const USAGE: &str = "gluster[+transport]://[server[:port]]/volname/image[?socket=...], \
+                         more servers as ?server=server[:port]&server=...";
+
+/// Most servers of one image.
+pub const MAX_SERVERS: usize = 32;
 
 /// The server asked when the URI names none.
 pub const DEFAULT_HOST: &str = "localhost";
@@ -131,6 +142,34 @@ pub enum Server {
     },
 }
 
+impl Server {
+    /// Port 0 stands for glusterd's.
+    pub(crate) fn inet(host: &str, port: u16) -> Server {
+        Server::Inet {
+            host: host.to_owned(),
+            port: if port == 0 { DEFAULT_PORT } else { port },
+        }
+    }
+}
+
+/// As the URI has it: nothing of a socket, which goes elsewhere.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Server::Inet { host, port } = self else {
+            return Ok(());
+        };
+        if host.contains(':') {
+            write!(f, "[{host}]")?;
+        } else {
+            f.write_str(host)?;
+        }
+        if *port != DEFAULT_PORT {
+            write!(f, ":{port}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Where an image lives.
 ///
 /// Volume and path are bytes, as file names are. A value that [`ImageUri::parse`] gave prints as a
@@ -143,6 +182,8 @@ pub struct ImageUri {
     pub plain_scheme: bool,
     /// Where to ask for the volume's description.
     pub server: Server,
+    /// Where else, in this order. A URI cannot name sockets here; options can.
+    pub more_servers: Vec<Server>,
     /// The volume: not empty, no slash.
     pub volume: CString,
     /// The image inside the volume: not empty, no slash in front.
@@ -189,24 +230,26 @@ impl ImageUri {
             ));
         }
         let (volume, image) = split_path(path)?;
-        let socket = query::socket(query.unwrap_or(rest.end()), transport)?;
+        let query = query::parse(query.unwrap_or(rest.end()), transport)?;
         if let Some(fragment) = fragment {
             fragment.check(UriPart::Fragment, |byte| {
                 is_pchar(byte) || b"/?[]".contains(&byte)
             })?;
         }
 
-        let server = match socket {
+        let mut more_servers = query.servers;
+        let server = match query.socket {
             Some(socket) => Server::Unix { socket },
-            None => Server::Inet {
-                host: host.unwrap_or(DEFAULT_HOST).to_owned(),
-                port: if port == 0 { DEFAULT_PORT } else { port },
-            },
+            None if host.is_none() && port == 0 && !more_servers.is_empty() => {
+                more_servers.remove(0)
+            }
+            None => Server::inet(host.unwrap_or(DEFAULT_HOST), port),
         };
         Ok(ImageUri {
             transport,
             plain_scheme,
             server,
+            more_servers,
             volume,
             path: image,
         })
@@ -227,22 +270,22 @@ impl fmt::Display for ImageUri {
         if !(self.plain_scheme && self.transport == Transport::Tcp) {
             write!(f, "+{}", self.transport.name())?;
         }
-        f.write_str("://")?;
-        if let Server::Inet { host, port } = &self.server {
-            if host.contains(':') {
-                write!(f, "[{host}]")?;
-            } else {
-                f.write_str(host)?;
-            }
-            if *port != DEFAULT_PORT {
-                write!(f, ":{port}")?;
-            }
-        }
+        write!(f, "://{}", self.server)?;
         let volume = percent_encode(self.volume.as_bytes(), ENCODED);
         let path = percent_encode(self.path.as_bytes(), ENCODED);
         write!(f, "/{volume}/{path}")?;
-        if let Server::Unix { socket } = &self.server {
-            write!(f, "?socket={}", percent_encode(socket.as_bytes(), ENCODED))?;
+        let mut mark = '?';
+        for (rank, server) in std::iter::once(&self.server)
+            .chain(&self.more_servers)
+            .enumerate()
+        {
+            let (key, value) = match server {
+                Server::Unix { socket } => ("socket", socket.as_bytes().to_owned()),
+                Server::Inet { .. } if rank == 0 => continue,
+                Server::Inet { .. } => ("server", server.to_string().into_bytes()),
+            };
+            write!(f, "{mark}{key}={}", percent_encode(&value, ENCODED))?;
+            mark = '&';
         }
         Ok(())
     }

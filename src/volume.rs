@@ -4,21 +4,23 @@
 //!
 //! ```text
 //!  acquire ─> connecting ──────> connected ─────────> warm ─────────────> retiring ─> gone
-//!             is a server        by one image         after the last      own thread,
-//!             there? helper      or more              image; an opener    up to 10 s
-//!             thread; openers                         takes it back
-//!             wait, each until
-//!             its own deadline
+//!             helper thread:     by one image         after the last      own thread,
+//!             server asked,      or more              image; an opener    up to 10 s
+//!             then libgfapi;                          takes it back
+//!             openers wait,
+//!             each until its
+//!             own deadline
 //!               └─> failed: told to those who wait; the next opener tries again
 //! ```
 
 mod connect;
+mod glusterd;
 mod reach;
 mod retire;
 mod warm;
 
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, ConnectSpec, Connection};
+use crate::gfapi::{self, ConnectSpec, Connection, ServerSpec};
 use crate::worker::Lane;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
@@ -34,34 +36,21 @@ static VOLUMES: Mutex<Option<HashMap<ConnectSpec, Weak<Volume>>>> = Mutex::new(N
 struct Volume {
     spec: ConnectSpec,
     /// Set once, by the thread that connects.
-    outcome: OnceCell<std::result::Result<Connection, Failure>>,
+    outcome: OnceCell<Outcome>,
     lock: Mutex<()>,
     settled: Condvar,
     /// For the flushes of its images.
     flush_lane: Arc<Lane>,
 }
 
-/// Why a volume could not be connected to.
-struct Failure {
-    errno: Errno,
-    /// Of servers that could not be reached.
-    unreachable: Option<String>,
-}
+type Outcome = std::result::Result<Connection, Failure>;
 
-impl Failure {
-    fn of(errno: Errno) -> Failure {
-        Failure {
-            errno,
-            unreachable: None,
-        }
-    }
-
-    fn unreachable(errno: Errno, why: String) -> Failure {
-        Failure {
-            errno,
-            unreachable: Some(why),
-        }
-    }
+/// Why an attempt to connect came to nothing.
+enum Failure {
+    /// Told to all who wait for it.
+    Final(Error),
+    /// The time of the opener that began it was over. Another one may have more.
+    OutOfTime,
 }
 
 /// A volume that is connected, held for one image. Dropping it lets go, and keeps the connection
@@ -124,40 +113,45 @@ pub fn acquire(spec: &ConnectSpec, timeout: Duration, keep: Duration) -> Result<
     }
     gfapi::watch_forks();
     let deadline = Instant::now() + timeout;
-    let (volume, is_new) = find(spec);
-    let reused = volume.outcome.get().is_some();
-    if is_new {
-        connect::start(&volume)?;
+    loop {
+        let (volume, is_new) = find(spec);
+        let reused = volume.outcome.get().is_some();
+        if is_new {
+            connect::start(&volume, deadline)?;
+        }
+        match volume.wait(deadline) {
+            Some(Ok(_)) => {
+                return Ok(Connected {
+                    volume,
+                    reused,
+                    keep,
+                });
+            }
+            Some(Err(Failure::Final(error))) => return Err(error.clone()),
+            Some(Err(Failure::OutOfTime)) if Instant::now() < deadline => {}
+            _ => return Err(out_of_time(spec, timeout)),
+        }
     }
-    match volume.wait(deadline) {
-        Some(Ok(_)) => Ok(Connected {
-            volume,
-            reused,
-            keep,
-        }),
-        Some(Err(failure)) => Err(explain(spec, failure)),
-        None if retire::is_full(spec) => Err(Error::new(
-            Stage::Connect,
-            libc::ETIMEDOUT,
-            format!(
-                "cannot connect to volume '{}' yet: too many earlier connections are still ending; \
-                 try again in some seconds",
-                name(spec)
-            ),
-        )),
-        None => Err(Error::new(
-            Stage::Connect,
-            libc::ETIMEDOUT,
-            format!(
-                "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); \
-                 check that the address is right and that no firewall drops packets, or raise \
-                 connect-timeout",
-                name(spec),
-                servers(spec),
-                timeout.as_secs()
-            ),
-        )),
-    }
+}
+
+fn out_of_time(spec: &ConnectSpec, timeout: Duration) -> Error {
+    let text = if retire::has_room(spec) {
+        format!(
+            "cannot connect to volume '{}' through {}: no answer within {} s (ETIMEDOUT); \
+             check that the address is right and that no firewall drops packets, or raise \
+             connect-timeout",
+            name(spec),
+            servers(spec),
+            timeout.as_secs()
+        )
+    } else {
+        format!(
+            "cannot connect to volume '{}' yet: too many earlier connections are still ending; \
+             try again in some seconds",
+            name(spec)
+        )
+    };
+    Error::new(Stage::Connect, libc::ETIMEDOUT, text)
 }
 
 /// The volume that others use or wait for, or a new one; whether it is new.
@@ -182,7 +176,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
 }
 
 impl Volume {
-    fn settle(&self, outcome: std::result::Result<Connection, Failure>) {
+    fn settle(&self, outcome: Outcome) {
         // Under the lock, so that no waiter falls asleep between its look and this.
         let guard = self.lock.lock();
         // Only a second failure can find it settled.
@@ -192,7 +186,7 @@ impl Volume {
     }
 
     /// `None` when nothing has come of it by then.
-    fn wait(&self, deadline: Instant) -> Option<&std::result::Result<Connection, Failure>> {
+    fn wait(&self, deadline: Instant) -> Option<&Outcome> {
         let mut guard = self.lock.lock();
         while self.outcome.get().is_none()
             && !self.settled.wait_until(&mut guard, deadline).timed_out()
@@ -209,31 +203,20 @@ impl Drop for Volume {
     }
 }
 
-fn explain(spec: &ConnectSpec, failure: &Failure) -> Error {
-    let errno = failure.errno;
-    let why = match &failure.unreachable {
-        Some(why) => why.clone(),
-        None => errno.to_string(),
-    };
+/// What errno says when this process is short of it.
+const SHORT_OF: &str = "this process has run out of memory, threads or file descriptors";
+
+/// What a refusal by a server, or by libgfapi, means.
+fn explain(spec: &ConnectSpec, errno: Errno) -> Error {
     let advice = match errno.get() {
         libc::ENOENT => format!(
             "that server knows no volume '{}'; `gluster volume list` there names those it has",
             name(spec)
         ),
-        libc::ENOTCONN | libc::ECONNREFUSED => {
-            "no glusterd answers there; check the address, that \
-            glusterd runs, and that this process may open more files"
-                .to_owned()
-        }
-        libc::ETIMEDOUT => {
-            "check that the address is right and that no firewall drops packets".to_owned()
-        }
-        libc::EACCES | libc::EPERM if failure.unreachable.is_some() => {
-            "this process's user may not use that socket".to_owned()
-        }
-        libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE | libc::ENOBUFS => {
-            "this process has run out of memory, threads or file descriptors".to_owned()
-        }
+        libc::ENOTCONN | libc::ECONNREFUSED => "glusterd does not answer to libgfapi; check \
+            that it runs, and that this process may open more files"
+            .to_owned(),
+        libc::ENOMEM | libc::EAGAIN | libc::EMFILE | libc::ENFILE => SHORT_OF.to_owned(),
         libc::EIO => {
             "the volume is stopped or its bricks are down; see `gluster volume status`".to_owned()
         }
@@ -246,7 +229,7 @@ fn explain(spec: &ConnectSpec, failure: &Failure) -> Error {
         Stage::Connect,
         errno.get(),
         format!(
-            "cannot connect to volume '{}' through {}: {why}; {advice}",
+            "cannot connect to volume '{}' through {}: {errno}; {advice}",
             name(spec),
             servers(spec)
         ),
@@ -258,19 +241,17 @@ fn name(spec: &ConnectSpec) -> std::borrow::Cow<'_, str> {
 }
 
 fn servers(spec: &ConnectSpec) -> String {
-    let texts: Vec<String> = spec
-        .servers
-        .iter()
-        .map(|server| {
-            let host = server.host.to_string_lossy();
-            if server.transport == c"unix" {
-                format!("socket {host}")
-            } else if host.contains(':') {
-                format!("server [{host}]:{}", server.port)
-            } else {
-                format!("server {host}:{}", server.port)
-            }
-        })
-        .collect();
+    let texts: Vec<String> = spec.servers.iter().map(told).collect();
     texts.join(", ")
+}
+
+fn told(server: &ServerSpec) -> String {
+    let host = server.host.to_string_lossy();
+    if server.is_socket() {
+        format!("socket {host}")
+    } else if host.contains(':') {
+        format!("server [{host}]:{}", server.port)
+    } else {
+        format!("server {host}:{}", server.port)
+    }
 }

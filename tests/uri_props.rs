@@ -83,17 +83,20 @@ fn image_uri() -> impl Strategy<Value = ImageUri> {
             socket: c_string(socket),
         })
         .boxed();
+    let more = vec(inet.clone(), 0..4).boxed();
     let place = prop_oneof![
-        (Just((Transport::Tcp, true)), inet.clone()),
-        (Just((Transport::Tcp, false)), inet.clone()),
-        (Just((Transport::Rdma, false)), inet),
-        (Just((Transport::Unix, false)), unix),
+        (Just((Transport::Tcp, true)), inet.clone(), more.clone()),
+        (Just((Transport::Tcp, false)), inet.clone(), more.clone()),
+        (Just((Transport::Rdma, false)), inet, more),
+        (Just((Transport::Unix, false)), unix, Just(Vec::new())),
     ];
-    (place, volume(), path()).prop_map(|(((transport, plain_scheme), server), volume, path)| {
+    (place, volume(), path()).prop_map(|((scheme, server, more_servers), volume, path)| {
+        let (transport, plain_scheme) = scheme;
         ImageUri {
             transport,
             plain_scheme,
             server,
+            more_servers,
             volume,
             path,
         }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A host that is linked with the library instead of loading it: one write and one read. For ./install. */
+#include "../fake/network.h"
+
 #include <blkgluster.h>
 
 #include <poll.h>
@@ -45,6 +47,7 @@ int main(int argc, char **argv)
     char written[4096], read[4096];
     struct iovec iov = {written, sizeof(written)};
 
+    network_begin();
     if (blkgluster_init(&host) < 0 || !driver || driver->struct_size < sizeof(*driver))
         return 1;
     printf("%s\n", driver->library_version);

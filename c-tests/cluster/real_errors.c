@@ -122,7 +122,6 @@ static void silent_servers(void)
                strstr(all[i].error.message, "connect-timeout"),
            "and says: %s", all[i].error.message);
     }
-    /* Ends the attempts, of which libgfapi would never let go. */
     close(silent);
     close(deaf);
     for (i = 0; i < T_COUNT(fillers); i++)
@@ -220,15 +219,22 @@ int main(void)
     fds = fd_count();
     threads = thread_count();
     silent_servers();
-    refused(cluster_uri("no-such-volume", "image"), 0, ENOENT, BLK_STAGE_CONNECT, 2, "'no-such-volume'", server);
-    refused(elsewhere("gluster://%s:24999/plain/image", server), 0, ENOTCONN, BLK_STAGE_CONNECT, 1, server, "24999");
-    refused("gluster://127.77.0.99/plain/image", 0, ENOTCONN, BLK_STAGE_CONNECT, 1, "127.77.0.99", "24007");
+    refused(cluster_uri("no-such-volume", "image"), 0, ENOENT, BLK_STAGE_CONNECT, 1, "'no-such-volume'", server);
+    refused(cluster_unix_uri("no-such-volume", "image"), 0, ENOENT, BLK_STAGE_CONNECT, 1, "'no-such-volume'",
+            getenv("BLKG_SOCKET"));
+    refused(elsewhere("gluster://%s:24999/plain/image", server), 0, ENOTCONN, BLK_STAGE_CONNECT, 1, server,
+            "24999: Connection refused");
+    refused("gluster://127.77.0.99/plain/image", 0, ENOTCONN, BLK_STAGE_CONNECT, 1, "127.77.0.99",
+            "24007: Connection refused");
+    refused("gluster://[::1]/plain/image", 0, ENOTCONN, BLK_STAGE_CONNECT, 1, "[::1]:24007", "check the address");
     refused("gluster+tcp://no-such-host.invalid/plain/image", 0, ENOTCONN, BLK_STAGE_CONNECT, 9,
-            "no-such-host.invalid", "24007");
+            "no-such-host.invalid:24007", "cannot be resolved");
     refused("gluster+unix:///plain/image?socket=/no/such/socket", 0, ENOTCONN, BLK_STAGE_CONNECT, 1, "'plain'",
-            "/no/such/socket");
+            "/no/such/socket: No such file or directory");
     is(img_create(elsewhere("gluster://%s:24999/plain/image", server), "1M", &error), -ENOTCONN, "create, likewise");
     ok(strstr(error.message, "24999"), "which says: %s", error.message);
+    is(threads_named("glfs_"), 0, "libgfapi did not come into any of that");
+    ok(t_settles(fds, threads, 20), "no thread and no fd is left of it");
     images("plain");
     images("disp");
     images("sharded");

@@ -2,6 +2,8 @@
 #define FAKE_GFAPI_BIND
 #include "on_fake.h"
 
+#include "network.h"
+
 struct fake_gfapi fake;
 static bool outside_gfapi(void)
 {
@@ -11,6 +13,7 @@ static bool outside_gfapi(void)
 void fake_begin_bare(const char *promise)
 {
     t_begin(promise);
+    network_begin();
     t_dlopen();
     if (fake_gfapi_bind(&fake) < 0)
         t_die("the driver runs on another libgfapi than the fake one; set LD_LIBRARY_PATH");

@@ -22,11 +22,6 @@ int fake_end(void);
 /* Image `name` in volume "vol", made with so many bytes when it is not there; opened read-write. Ends the program
  * when that fails. */
 void fake_open(struct img *img, const char *name, int64_t bytes);
-/* When not 0, the errno with which connect(2) fails: no server is there. The server "unknown" has no address. */
-extern int fake_unreachable;
-/* Calls of it, and the path of the last one to a socket. See network.c. */
-extern int fake_connects;
-extern char fake_socket[];
 /* The URI of it. */
 const char *fake_uri(const char *volume, const char *name);
 

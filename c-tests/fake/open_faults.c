@@ -2,6 +2,7 @@
 /* An open that fails at any step fails with that step's errno and a sentence, and leaves nothing behind. */
 #include <sys/resource.h>
 
+#include "network.h"
 #include "on_fake.h"
 
 static int fds, threads;
@@ -14,6 +15,7 @@ static void left_nothing(const char *what)
     is(t_watched(), 0, "%s: no fd is watched", what);
 }
 
+/* What is left of a failed connection is not ended for some seconds: looked for once for several. */
 static void fails(const char *what, const char *uri, int error, int stage, const char *wanted)
 {
     struct img img;
@@ -24,7 +26,6 @@ static void fails(const char *what, const char *uri, int error, int stage, const
     is(img.error.stage, stage, "... with its stage");
     ok(strstr(img.error.message, wanted) != NULL, "... and a sentence with %s: %s", wanted, img.error.message);
     is(t_reports(), 0, "... which is not reported as well");
-    left_nothing(what);
 }
 
 static void at_each_step(void)
@@ -47,19 +48,27 @@ static void at_each_step(void)
         {FAKE_OPEN, EINVAL, BLK_STAGE_OPEN, EIO},
         {FAKE_FSTAT, ENOTCONN, BLK_STAGE_OPEN, EIO},
     };
-    unsigned i;
-    char what[64];
+    unsigned i, zero;
+    char what[64], volume[16], wanted[32];
 
-    for (i = 0; i < T_COUNT(steps); i++) {
-        const char *wanted = steps[i].stage == BLK_STAGE_CONNECT ? "'vol'" : "gluster://fake/vol/open";
+    for (i = 0; i < T_COUNT(steps); i++)
+        for (zero = 0; zero < 2; zero++) {
+            int error = zero ? steps[i].zero : steps[i].error;
 
-        snprintf(what, sizeof(what), "glfs_%s fails with %d", fake.op_name(steps[i].op), steps[i].error);
-        fake_once(steps[i].op, FAKE_FAIL, steps[i].error, 0);
-        fails(what, fake_uri("vol", "open"), steps[i].error, steps[i].stage, wanted);
-        snprintf(what, sizeof(what), "glfs_%s fails with errno 0", fake.op_name(steps[i].op));
-        fake_once(steps[i].op, FAKE_FAIL, 0, 0);
-        fails(what, fake_uri("vol", "open"), steps[i].zero, steps[i].stage, wanted);
-    }
+            /* Of another volume each, or they would wait for what the one before has left. */
+            if (steps[i].stage == BLK_STAGE_CONNECT) {
+                snprintf(volume, sizeof(volume), "vol%u", 2 * i + zero);
+                snprintf(wanted, sizeof(wanted), "'%s'", volume);
+            } else {
+                snprintf(volume, sizeof(volume), "vol");
+                snprintf(wanted, sizeof(wanted), "gluster://fake/vol/open");
+            }
+            snprintf(what, sizeof(what), "glfs_%s fails with errno %d", fake.op_name(steps[i].op),
+                     zero ? 0 : error);
+            fake_once(steps[i].op, FAKE_FAIL, zero ? 0 : error, 0);
+            fails(what, fake_uri(volume, "open"), error, steps[i].stage, wanted);
+        }
+    left_nothing("after each of these");
 }
 
 static void servers_that_answer_no(void)
@@ -71,42 +80,31 @@ static void servers_that_answer_no(void)
     fails("a failure with errno 0", fake_uri("errno0", "open"), EINVAL, BLK_STAGE_CONNECT, "'errno0'");
     fails("an image that does not exist", fake_uri("vol", "none"), ENOENT, BLK_STAGE_OPEN, "gluster://fake/vol/none");
     fails("an image that is a directory", fake_uri("vol", "dir"), EISDIR, BLK_STAGE_OPEN, "directory");
+    left_nothing("after these answers");
 }
 
-/* Nothing is asked of libgfapi, so nothing is left to end. */
-static void no_server(void)
+/* What unreachable.c has no server for. Nothing is asked of libgfapi, so nothing is left to end. */
+static void no_way_there(void)
 {
     static const struct {
         int error, wanted;
         const char *text;
     } ways[] = {
-        {ECONNREFUSED, ENOTCONN, "Connection refused"}, {EHOSTUNREACH, ENOTCONN, "No route to host"},
-        {ENETUNREACH, ENOTCONN, "Network is unreachable"}, {ETIMEDOUT, ETIMEDOUT, "timed out"},
-        {EMFILE, EMFILE, "Too many open files"},
+        {EHOSTUNREACH, ENOTCONN, "No route to host"}, {ENETUNREACH, ENOTCONN, "Network is unreachable"},
+        {EACCES, EACCES, "Permission denied"},        {EMFILE, EMFILE, "Too many open files"},
     };
     uint64_t before = fake_calls(FAKE_NEW);
-    int connects = fake_connects;
-    struct img img;
+    uint64_t connects = network_connects();
     unsigned i;
 
     for (i = 0; i < T_COUNT(ways); i++) {
-        fake_unreachable = ways[i].error;
+        network_refuse(ways[i].error);
         fails(ways[i].text, fake_uri("vol", "open"), ways[i].wanted, BLK_STAGE_CONNECT, ways[i].text);
-        fails(ways[i].text, "gluster://fake:24009/vol/open", ways[i].wanted, BLK_STAGE_CONNECT, "fake:24009");
+        fails(ways[i].text, "gluster+unix:///vol/open?socket=/a%fe.socket", ways[i].wanted, BLK_STAGE_CONNECT, "socket");
+        ok(!strcmp(network_socket(), "/a\xfe.socket"), "bytes that are no UTF-8 are looked for as they are");
     }
-    is(fake_connects - connects, 2 * T_COUNT(ways), "each costs one socket");
-    fake_unreachable = ENOENT;
-    fails("no socket", "gluster+unix:///vol/open?socket=/no/such.socket", ENOTCONN, BLK_STAGE_CONNECT, "/no/such.socket");
-    fake_unreachable = EACCES;
-    fails("not our socket", "gluster+unix:///vol/open?socket=/root.socket", EACCES, BLK_STAGE_CONNECT, "Permission");
-    fake_unreachable = ECONNREFUSED;
-    for (i = 0; i < 100; i++)
-        if (img_open(&img, fake_uri("vol", "open"), BLK_O_RDWR, "connect-timeout", "1", NULL) != -ENOTCONN)
-            fail("opening %u: %s", i, img.error.message);
-    fails("bytes that are no UTF-8", "gluster+unix:///vol/open?socket=/a%fe.socket", ENOTCONN, BLK_STAGE_CONNECT, "socket");
-    ok(!strcmp(fake_socket, "/a\xfe.socket"), "... are looked for as they are");
-    fake_unreachable = 0;
-    fails("a name without an address", "gluster://unknown/vol/open", ENOTCONN, BLK_STAGE_CONNECT, "server unknown:24007");
+    network_refuse(0);
+    is(network_connects() - connects, 2 * T_COUNT(ways), "each costs one socket");
     is(fake_calls(FAKE_NEW), before, "no instance was made for any of these");
 }
 
@@ -120,6 +118,7 @@ static void no_poll_loop(void)
     t_watch_result = -1;
     fails("the host's refusal need be no errno", fake_uri("vol", "open"), 1, BLK_STAGE_OPEN, "poll");
     t_watch_result = 0;
+    left_nothing("then");
     is(t_watch_calls(), watched, "the host kept no handler");
 }
 
@@ -173,7 +172,7 @@ int main(void)
 
     at_each_step();
     servers_that_answer_no();
-    no_server();
+    no_way_there();
     no_poll_loop();
     no_pipe();
     a_failure_with_bs_null_error();

@@ -141,6 +141,73 @@ static void sharded(void)
     }
 }
 
+/* An image stays where it is, but none joins it there. */
+static void sharded_later(void)
+{
+    struct img img, second;
+    int rule;
+
+    fake.reset();
+    is(img_open(&img, fake_uri("vol", "options"), BLK_O_RDWR, "write-cache", "on", NULL), 0, "write-cache=on");
+    is(fake_calls(FAKE_INIT), 1, "... has one connection");
+    is(img_open(&second, fake_uri("vol", "options"), 0, "write-cache", "on", NULL), 0, "another opening");
+    is(fake_calls(FAKE_INIT), 1, "... shares it");
+    img_close(&second);
+    /* The volume's description no longer says that it is not sharded. */
+    rule = fake_always(FAKE_GET_VOLFILE, FAKE_FAIL, EINVAL, 0);
+    is(img_open(&second, fake_uri("vol", "options"), BLK_O_RDWR, "write-cache", "on", NULL), 0, "sharded by now");
+    is(fake_calls(FAKE_INIT), 3, "... connects anew, and once more without write-behind");
+    fails_honestly(&second, false);
+    fake_calm(rule);
+    img_close(&second);
+    fails_honestly(&img, true);
+    img_close(&img);
+    ok(fake_disconnected(20), "every connection ends");
+}
+
+/* What the host asked for reaches the translators, and parts connections. */
+static void tuned(void)
+{
+    static const struct {
+        const char *name, *value, *word;
+    } wrong[] = {
+        {"ping-timeout", "0", "from 1 to 1013"},
+        {"frame-timeout", "x", "'x'"},
+        {"xlator.*-client-*.event-threads", "4", "one of the keys"},
+        {"xlator.*-client-*.tcp-window-size", "1MB", "ping-timeout"},
+        {"xlator.*.cache-size", "1", "from 524288"},
+    };
+    struct img img, other;
+    unsigned i;
+
+    fake.reset();
+    is(img_open(&img, fake_uri("vol", "options"), BLK_O_RDWR, "ping-timeout", "5", "xlator.vol-client-1.frame-timeout",
+                "60", "xlator.*-replicate-?.choose-local", "off", NULL),
+       0, "tuned");
+    seen_by("vol-client-0", "ping-timeout", "5");
+    seen_by("vol-client-1", "ping-timeout", "5");
+    seen_by("vol-client-0", "frame-timeout", NULL);
+    seen_by("vol-client-1", "frame-timeout", "60");
+    seen_by("vol-replicate-0", "choose-local", "off");
+    seen_by("vol-client-0", "event-threads", "1");
+    is(img_open(&other, fake_uri("vol", "options"), 0, "xlator.*-replicate-?.choose-local", "off",
+                "xlator.vol-client-1.frame-timeout", "60", "ping-timeout", "5", NULL),
+       0, "the same in another order");
+    is(fake_calls(FAKE_INIT), 1, "... shares the connection");
+    img_close(&other);
+    is(img_open(&other, fake_uri("vol", "options"), 0, "ping-timeout", "6", NULL), 0, "tuned in another way");
+    is(fake_calls(FAKE_INIT), 2, "... does not");
+    img_close(&other);
+    img_close(&img);
+    for (i = 0; i < T_COUNT(wrong); i++) {
+        is(img_open(&img, fake_uri("vol", "options"), 0, wrong[i].name, wrong[i].value, NULL), -EINVAL, "%s=%s",
+           wrong[i].name, wrong[i].value);
+        ok(strstr(img.error.message, wrong[i].word) != NULL, "... %s", img.error.message);
+    }
+    is(img_open(&img, fake_uri("vol", "options"), 0, "ping-timeout", "5", "ping-timeout", "5", NULL), -EINVAL, "twice");
+    ok(fake_disconnected(20), "every connection ends");
+}
+
 static void servers(void)
 {
     static const struct {
@@ -190,6 +257,8 @@ int main(void)
     fake_disconnected(20);
     modes();
     sharded();
+    sharded_later();
+    tuned();
     servers();
     return fake_end();
 }

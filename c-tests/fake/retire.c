@@ -72,6 +72,26 @@ static void close_returns_at_once(void)
     ok(true, "after dlclose, dlopen and init an image opens while the old connection still ends");
 }
 
+/* Threads of libgfapi's that have not run yet begin with what glfs_fini frees. */
+static void a_young_one_rests(void)
+{
+    struct img img;
+    int64_t begin;
+    uint64_t ended;
+
+    fake.set_fini_ms(0);
+    if (!fake_disconnected(30))
+        t_die("the connections do not end");
+    ended = fake_counted().finis_started;
+    fake_open(&img, "retire", 4096);
+    begin = now_us();
+    img_close(&img);
+    usleep(100 * 1000);
+    if (since(begin) < 0.15)
+        is(fake_counted().finis_started, ended, "a connection that was just made is not ended at once");
+    ok(fake_disconnected(20), "it is ended");
+}
+
 int main(int argc, char **argv)
 {
     struct img img;
@@ -87,6 +107,7 @@ int main(int argc, char **argv)
     }
     fake_begin("nobody waits for glfs_fini");
     close_returns_at_once();
+    a_young_one_rests();
     children();
     return fake_end();
 }

@@ -151,6 +151,8 @@ enum fake_violation {
                                 synchronous transfer (fsync is one) returned */
     FAKE_V_FINI_IN_FLIGHT,
     FAKE_V_FINI_OPEN_FDS,
+    FAKE_V_FINI_TOO_SOON,    /* within 1.4 s of a glfs_init that failed:
+                                its threads may not have begun */
     FAKE_V_USE_AFTER_CLOSE,
     FAKE_V_USE_AFTER_FINI,
     FAKE_V_USE_BEFORE_INIT,  /* the real one waits for ever */

@@ -132,6 +132,7 @@ struct glfs {
     bool has_tcp;
     bool has_local; /* a unix socket or a volfile */
     bool started; /* the lanes run */
+    uint64_t failed_ns; /* when glfs_init did */
     unsigned lane_count;
     atomic_uint next_lane;
     struct lane *lanes;

@@ -329,6 +329,17 @@ static void the_rest(void)
     glfs_set_volfile_server(fs, "unix", "/sock", 0);
     noticed(FAKE_V_SERVER_MIX, 1, "tcp and unix");
     glfs_fini(fs);
+    fs = glfs_new("refused");
+    glfs_set_volfile_server(fs, "tcp", "h", 0);
+    glfs_init(fs);
+    glfs_fini(fs);
+    noticed(FAKE_V_FINI_TOO_SOON, 1, "fini right behind a failed init");
+    fs = glfs_new("refused");
+    glfs_set_volfile_server(fs, "tcp", "h", 0);
+    glfs_init(fs);
+    usleep(1410000);
+    glfs_fini(fs);
+    noticed(FAKE_V_FINI_TOO_SOON, 1, "1.4 s later it is fine");
 
     fake_gfapi_set_mode(FAKE_HELD, 0);
     call = start(&image, FAKE_PREADV_ASYNC, 9, 0);

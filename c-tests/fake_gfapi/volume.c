@@ -167,6 +167,7 @@ EXPORT int glfs_init(glfs_t *fs)
         verdict = fail(EINVAL);
     if (!suffer(FAKE_INIT, &verdict)) {
         err = errno;
+        fs->failed_ns = now_ns();
         atomic_store(&fs->state, FS_FAILED);
         errno = err;
         return -1;
@@ -174,6 +175,8 @@ EXPORT int glfs_init(glfs_t *fs)
     atomic_store(&fs->state, FS_READY);
     return (int)success(0);
 }
+
+#define SOON_NS UINT64_C(1400000000)
 
 static void close_all(glfs_t *fs)
 {
@@ -197,17 +200,19 @@ EXPORT int glfs_fini(glfs_t *fs)
     struct verdict verdict;
     uint64_t in_flight = 0;
     bool fails;
-    int err;
+    int err, state = FS_DEAD;
 
     atomic_fetch_add(&record.finis_started, 1);
     fails = !enter_sync(FAKE_FINI, fs ? fs->volume_name : NULL, &verdict);
     err = errno;
-    if (!fs || atomic_exchange(&fs->state, FS_ENDING) >= FS_ENDING) {
+    if (!fs || (state = atomic_exchange(&fs->state, FS_ENDING)) >= FS_ENDING) {
         if (fs)
             violation(FAKE_V_USE_AFTER_FINI, FAKE_FINI, "called twice");
         errno = EINVAL;
         return -1;
     }
+    if (state == FS_FAILED && now_ns() - fs->failed_ns < SOON_NS)
+        violation(FAKE_V_FINI_TOO_SOON, FAKE_FINI, "glfs_init has just failed");
     pthread_mutex_lock(&fs->lock);
     for (glfs_fd_t *fd = fs->fds; fd; fd = fd->next_of_fs)
         in_flight += atomic_load(&fd->submitted) - atomic_load(&fd->finished);

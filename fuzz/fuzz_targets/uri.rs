@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         Err(error) => {
             assert!(text.is_char_boundary(error.offset()));
             let message = error.to_string();
-            assert!(message.len() < 300 && message.ends_with(USAGE), "{message}");
+            assert!(message.len() < 400 && message.ends_with(USAGE), "{message}");
         }
     }
 });

@@ -126,6 +126,10 @@ fn on_volume<T>(
             location.connect_timeout,
             location.keep_connection,
         )?;
+        if volume.is_reused() && is_sharded_by_now(volume.connection()) {
+            volume.forget();
+            continue;
+        }
         match body(volume.connection()) {
             Ok(done) => return Ok((volume, done)),
             Err(errno) if volume.is_reused() && leads_nowhere(errno) => {
@@ -138,6 +142,11 @@ fn on_volume<T>(
             Err(errno) => return Err(cannot(verb, location, errno)),
         }
     }
+}
+
+/// A new connection to a sharded volume has no write-behind; this one was made before it was.
+fn is_sharded_by_now(connection: &Connection) -> bool {
+    connection.has_write_behind() && connection.is_sharded()
 }
 
 fn leads_nowhere(errno: Errno) -> bool {

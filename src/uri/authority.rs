@@ -43,6 +43,22 @@ pub(super) fn parse(authority: Piece<'_>) -> Result<Authority<'_>, UriError> {
     }
 }
 
+/// Judges a server's name or address that stands alone; an IPv6 address has no brackets then.
+pub(crate) fn check_host(host: &str) -> Result<(), String> {
+    let written = match host.contains(':') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
+    let authority = match written.contains('@') {
+        true => return Err("this is neither a name nor an address".to_owned()),
+        false => parse(Piece::new(&written)).map_err(|why| why.reason().to_owned())?,
+    };
+    match authority.host {
+        Some(_) => Ok(()),
+        None => Err("it is empty".to_owned()),
+    }
+}
+
 /// Cuts the port off; the address keeps its brackets.
 fn split_port(address: Piece<'_>) -> Result<(Piece<'_>, Option<Piece<'_>>), UriError> {
     if address.text.starts_with('[') {

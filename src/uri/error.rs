@@ -71,6 +71,10 @@ impl UriError {
         self.part
     }
 
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// Where in the text it is wrong, in bytes from the start.
     pub fn offset(&self) -> usize {
         self.offset

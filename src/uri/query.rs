@@ -1,34 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `?socket=...`.
+//! `?socket=...` and `?server=...`.
 
 use std::ffi::CString;
 
 use super::error::{UriError, UriPart};
 use super::piece::{Piece, is_pchar};
-use super::{MAX_SOCKET, Transport};
+use super::{MAX_SERVERS, MAX_SOCKET, Server, Transport, authority};
 
-/// The socket that the query names: exactly for the transport that goes through one.
-///
-/// `query` is empty, and stands where the query would begin, if the URI has none.
-pub(super) fn socket(query: Piece<'_>, transport: Transport) -> Result<Option<CString>, UriError> {
+/// What a query says.
+#[derive(Default)]
+pub(super) struct Query {
+    /// Exactly for the transport that goes through one.
+    pub(super) socket: Option<CString>,
+    /// Never for that one.
+    pub(super) servers: Vec<Server>,
+}
+
+/// Reads it. `query` is empty, and stands where the query would begin, if the URI has none.
+pub(super) fn parse(query: Piece<'_>, transport: Transport) -> Result<Query, UriError> {
+    let has_servers = query.text.contains("server=");
     query.check(UriPart::Query, |byte| {
-        is_pchar(byte) || byte == b'/' || byte == b'?'
+        is_pchar(byte) || b"/?".contains(&byte) || (has_servers && b"[]".contains(&byte))
     })?;
-    let mut socket = None;
+    let mut read = Query::default();
     for section in sections(query) {
         let (name, value) = section.until('=');
         let value_is_empty = value.is_none_or(|value| value.text.is_empty());
         if name.text.is_empty() && !value_is_empty {
             continue;
         }
-        if name.decode() != b"socket" {
-            let reason = format!("unknown query key{}; only socket= is known", name.quoted());
+        let key = name.decode();
+        if key == b"server" {
+            let value = value.filter(|_| !value_is_empty);
+            read.servers.push(server(name, value, transport)?);
+            if read.servers.len() > MAX_SERVERS {
+                let reason = format!("there may be {MAX_SERVERS} servers, no more");
+                return Err(name.error(UriPart::Query, reason));
+            }
+            continue;
+        }
+        if key != b"socket" {
+            let reason = format!(
+                "unknown query key{}; only socket= and server= are known",
+                name.quoted()
+            );
             return Err(name.error(UriPart::Query, reason));
         }
         if transport != Transport::Unix {
             return Err(name.error(UriPart::Query, "socket= goes with gluster+unix only"));
         }
-        if socket.is_some() {
+        if read.socket.is_some() {
             return Err(name.error(UriPart::Query, "socket= is given twice"));
         }
         let Some(value) = value.filter(|_| !value_is_empty) else {
@@ -39,15 +60,37 @@ pub(super) fn socket(query: Piece<'_>, transport: Transport) -> Result<Option<CS
             let reason = format!("a socket's path has at most {MAX_SOCKET} bytes");
             return Err(value.error(UriPart::Query, reason));
         }
-        socket = Some(path);
+        read.socket = Some(path);
     }
-    if transport == Transport::Unix && socket.is_none() {
+    if transport == Transport::Unix && read.socket.is_none() {
         return Err(query.error(
             UriPart::Query,
             "gluster+unix needs ?socket= and the path of a socket",
         ));
     }
-    Ok(socket)
+    Ok(read)
+}
+
+/// `server[:port]`, as between `//` and the path.
+fn server(
+    name: Piece<'_>,
+    value: Option<Piece<'_>>,
+    transport: Transport,
+) -> Result<Server, UriError> {
+    if transport == Transport::Unix {
+        return Err(name.error(UriPart::Query, "server= does not go with gluster+unix"));
+    }
+    let Some(value) = value else {
+        return Err(name.error(UriPart::Query, "server= needs a name or an address"));
+    };
+    let wrong = || value.error(UriPart::Query, "server= takes server[:port]");
+    let text = String::from_utf8(value.decode()).map_err(|_| wrong())?;
+    if text.contains('@') {
+        return Err(wrong());
+    }
+    let authority::Authority { host, port } = authority::parse(Piece::new(&text))
+        .map_err(|why| value.error(UriPart::Query, why.reason().to_owned()))?;
+    Ok(Server::inet(host.ok_or_else(wrong)?, port))
 }
 
 /// The sections of a query that are not empty.

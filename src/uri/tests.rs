@@ -18,6 +18,63 @@ fn unix(socket: &[u8]) -> Server {
     Server::Unix { socket: c(socket) }
 }
 
+#[test]
+fn more_servers() {
+    let (a, b, six) = (inet("a", 24007), inet("b", 7), inet("::1", 8));
+    for (uri, printed, servers) in [
+        (
+            "gluster://a/v/i?server=b:7",
+            "gluster://a/v/i?server=b:7",
+            vec![&a, &b],
+        ),
+        (
+            "gluster:///v/i?server=a&server=b:7",
+            "gluster://a/v/i?server=b:7",
+            vec![&a, &b],
+        ),
+        (
+            "gluster:v/i?server=[::1]:8;server=a",
+            "gluster://[::1]:8/v/i?server=a",
+            vec![&six, &a],
+        ),
+        (
+            "gluster+rdma://a/v/i?server=%5B::1%5D:8",
+            "gluster+rdma://a/v/i?server=%5B::1%5D:8",
+            vec![&a, &six],
+        ),
+        (
+            "gluster://:7/v/i?server=a:0",
+            "gluster://localhost:7/v/i?server=a",
+            vec![&inet("localhost", 7), &a],
+        ),
+    ] {
+        let read = ImageUri::parse(uri).unwrap();
+        let got: Vec<&Server> = std::iter::once(&read.server)
+            .chain(&read.more_servers)
+            .collect();
+        assert_eq!(got, servers, "{uri}");
+        assert_eq!(read.to_string(), printed);
+        assert_eq!(ImageUri::parse(printed).unwrap(), read);
+    }
+    let many = format!("gluster://h/v/i?{}", "server=a&".repeat(MAX_SERVERS + 1));
+    for (uri, word) in [
+        ("gluster://h/v/i?server=", "needs a name"),
+        ("gluster://h/v/i?server", "needs a name"),
+        ("gluster://h/v/i?server=:7", "server[:port]"),
+        ("gluster://h/v/i?server=me:secret@b", "server[:port]"),
+        ("gluster://h/v/i?server=b:x", "port"),
+        ("gluster://h/v/i?server=a%2Fb", "letters, digits"),
+        ("gluster://h/v/i?server=%ff", "server[:port]"),
+        ("gluster+unix:///v/i?socket=s&server=b", "gluster+unix"),
+        (&many, "32 servers"),
+    ] {
+        let why = ImageUri::parse(uri).unwrap_err();
+        assert_eq!(why.part(), UriPart::Query, "{why}");
+        assert!(why.to_string().contains(word), "{why} does not say {word}");
+        assert!(!why.to_string().contains("secret"), "{why}");
+    }
+}
+
 /// Name of the row, URI, server, volume, path.
 type Accepted<'a> = (&'a str, String, Server, &'a [u8], &'a [u8]);
 
@@ -109,6 +166,7 @@ fn reads_what_was_meant() {
         };
         let plain_scheme = uri.starts_with("gluster:");
         let expected = ImageUri {
+            more_servers: Vec::new(),
             transport,
             plain_scheme,
             server,
@@ -210,7 +268,7 @@ fn refuses_what_is_wrong() {
         ("bracket in the user", "gluster://[::1]@host/vol/img".into(), User, 10),
 
         ("unknown key", "gluster://host/vol/img?foo=1".into(), Query, 23),
-        ("key of a later version", "gluster://host/vol/img?server=b".into(), Query, 23),
+        ("key of a later version", "gluster://host/vol/img?servers=b".into(), Query, 23),
         ("key without a value", "gluster://host/vol/img?foo".into(), Query, 23),
         ("lone =", "gluster://host/vol/img?=".into(), Query, 23),
         ("key behind a nameless value", "gluster://host/vol/img?=x&foo=1".into(), Query, 26),
@@ -284,7 +342,7 @@ fn says_what_is_wrong_and_how_to_write_it() {
         ),
         (
             "gluster://h/v/i?sock=x",
-            "unknown query key \"sock\"; only socket= is known (query, at byte 16)",
+            "unknown query key \"sock\"; only socket= and server= are known (query, at byte 16)",
         ),
         ("gluster+unix:/v/i", "needs ?socket="),
     ] {

@@ -4,7 +4,7 @@
 use crate::gfapi::{ConnectSpec, Connection, Failed, spawn_quietly};
 use crate::report::{self, Level};
 use parking_lot::{Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As many connections may retire at once; more openers of new ones have to wait. Each holds a dozen
 /// threads and some MiB until it is gone.
@@ -17,9 +17,14 @@ const MOST_FAILED: usize = 8;
 /// ... up to so many of all descriptions.
 const MOST_FAILED_EVER: usize = 32;
 
-/// A connection that failed rests before its end. `glfs_init` leaves threads behind that may not
-/// have run yet; `glfs_fini` waits only for those that have, and frees what the others begin with.
-const REST: Duration = Duration::from_secs(2);
+/// A connection that failed rests before its end. `glfs_init` leaves
+/// threads behind that may not have run yet; `glfs_fini` waits only for those that have, and frees
+/// what the others begin with. Not longer: the clients of a stopped replica volume try again every
+/// 3 s, and one that does so while it is freed can die of it.
+const REST: Duration = Duration::from_millis(1500);
+
+/// One that was made rests until it is so old: its threads have had the whole of `glfs_init` to begin.
+const ADULT: Duration = Duration::from_millis(200);
 
 struct Ending {
     retired: usize,
@@ -35,19 +40,10 @@ static ONE_LESS: Condvar = Condvar::new();
 /// Ends a connection on a thread that nobody waits for: not the closing host, and not the exit of
 /// the process.
 pub(super) fn retire(connection: Connection) {
-    retire_after(Duration::ZERO, connection);
-}
-
-/// The same with one that was only just made.
-pub(super) fn retire_young(connection: Connection) {
-    retire_after(REST, connection);
-}
-
-fn retire_after(rest: Duration, connection: Connection) {
     // Counted before its thread runs: openers may be faster than that.
     let place = Place::take(None);
     let spawned = spawn_quietly("blkg-retire", move || {
-        std::thread::sleep(rest);
+        std::thread::sleep(ADULT.saturating_sub(connection.age()));
         connection.dispose();
         drop(place);
     });
@@ -117,15 +113,18 @@ impl Ending {
     }
 }
 
-/// Waits until another connection of that description may be made.
-pub(super) fn wait_for_room(spec: &ConnectSpec) {
-    let mut ending = ENDING.lock();
-    while !ending.has_room(spec) {
-        ONE_LESS.wait(&mut ending);
-    }
+/// Whether another connection of that description may be made now.
+pub(super) fn has_room(spec: &ConnectSpec) -> bool {
+    ENDING.lock().has_room(spec)
 }
 
-/// Whether no other connection of that description may be made now.
-pub(super) fn is_full(spec: &ConnectSpec) -> bool {
-    !ENDING.lock().has_room(spec)
+/// Waits until it may, not beyond `deadline`; whether it may.
+pub(super) fn wait_for_room(spec: &ConnectSpec, deadline: Instant) -> bool {
+    let mut ending = ENDING.lock();
+    while !ending.has_room(spec) {
+        if ONE_LESS.wait_until(&mut ending, deadline).timed_out() {
+            return ending.has_room(spec);
+        }
+    }
+    true
 }

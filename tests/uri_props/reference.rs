@@ -219,6 +219,7 @@ pub fn read(text: &str) -> Option<ImageUri> {
         transport,
         plain_scheme: parts.scheme == b"gluster",
         server,
+        more_servers: Vec::new(),
         volume: CString::new(volume).ok()?,
         path: CString::new(path).ok()?,
     })
