@@ -54,9 +54,14 @@ def candidates(qemu, archive):
 def source(qemu, archive):
     """The unpacked source, of which only what is needed is kept."""
     why = None
+    # Which version stood in for the exact one, so that it is not asked for again.
+    remembered = WORK / "source" / f"{qemu.version.replace(':', '_')}.instead"
+    if remembered.exists() and (remembered.parent / remembered.read_text() / "complete").exists():
+        return remembered.parent / remembered.read_text()
     for version in candidates(qemu, archive):
         folder = WORK / "source" / version.replace(":", "_")
         if (folder / "complete").exists():
+            remembered.write_text(folder.name)
             return folder
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -67,6 +72,7 @@ def source(qemu, archive):
             why = reason
             continue
         (folder / "complete").write_text(f"{version}\n")
+        remembered.write_text(folder.name)
         return folder
     raise Unavailable(f"Debian has no source of QEMU {qemu.version}: {why}")
 

@@ -19,9 +19,15 @@
 
 /* QObject's headers have moved. */
 #if QEMU_MAJOR >= 10
+#include "qobject/qbool.h"
 #include "qobject/qdict.h"
+#include "qobject/qnum.h"
+#include "qobject/qstring.h"
 #else
+#include "qapi/qmp/qbool.h"
 #include "qapi/qmp/qdict.h"
+#include "qapi/qmp/qnum.h"
+#include "qapi/qmp/qstring.h"
 #endif
 
 /* One slot opens formats and protocols. */

@@ -6,47 +6,44 @@
 #include "location.h"
 #include "node.h"
 
-/* Blocks the caller until connected, as QEMU's own driver does. */
-static int create(const GlusterLocation *location, uint64_t size, const char *preallocation, Error **errp)
+/* Takes `location`. Blocks the caller until connected, as QEMU's own driver does. */
+static int create(GlusterLocation location, const char *filename, uint64_t size, const char *preallocation,
+                  Error **errp)
 {
-    BlkOption options[LOCATION_OPTIONS];
     BlkError error = { .struct_size = sizeof(error) };
     g_autofree char *bytes = g_strdup_printf("%" PRIu64, size);
-    int ret;
+    int ret = -ENOTSUP;
 
     /* Preallocation goes here. */
     if (preallocation && strcmp(preallocation, "off")) {
         error_setg(errp, "preallocation=%s is not possible yet on Gluster; there is 'off'", preallocation);
-        return -ENOTSUP;
+    } else {
+        location = location_with(location, "size", bytes);
+        ret = host_driver(filename)->create(filename, location, &error);
+        if (ret < 0) {
+            error_setg(errp, "%s", error.message);
+        }
     }
-    location_options(location, options, "size", bytes);
-    ret = host_driver(location->uri)->create(location->uri, options, &error);
-    if (ret < 0) {
-        error_setg(errp, "%s", error.message);
-    }
+    location_free(location);
     return ret;
 }
 
 int coroutine_fn node_co_create_opts(BlockDriver *drv, const char *filename, QemuOpts *opts, Error **errp)
 {
-    GlusterLocation location = { .uri = (char *)filename };
     uint64_t size = qemu_opt_get_size_del(opts, BLOCK_OPT_SIZE, 0);
     g_autofree char *preallocation = qemu_opt_get_del(opts, BLOCK_OPT_PREALLOC);
+    g_autofree char *debug = qemu_opt_get_del(opts, "debug");
+    g_autofree char *logfile = qemu_opt_get_del(opts, "logfile");
+    GlusterLocation location = location_with(NULL, "debug", debug);
 
     (void)drv;
-    return create(&location, size, preallocation, errp);
+    return create(location_with(location, "logfile", logfile), filename, size, preallocation, errp);
 }
 
 int coroutine_fn node_co_create(BlockdevCreateOptions *options, Error **errp)
 {
     const BlockdevCreateOptionsGluster *gluster = &options->u.gluster;
-    GlusterLocation location = { 0 };
-    int ret = location_from_qapi(&location, gluster->location, errp);
+    const char *mode = gluster->has_preallocation ? PreallocMode_str(gluster->preallocation) : NULL;
 
-    if (!ret) {
-        ret = create(&location, gluster->size,
-                     gluster->has_preallocation ? PreallocMode_str(gluster->preallocation) : NULL, errp);
-    }
-    location_clear(&location);
-    return ret;
+    return create(location_from_qapi(gluster->location), NULL, gluster->size, mode, errp);
 }

@@ -12,8 +12,8 @@ static QemuOptsList create_opts = {
     .desc = {
         { .name = BLOCK_OPT_SIZE, .type = QEMU_OPT_SIZE, .help = "Virtual disk size" },
         { .name = BLOCK_OPT_PREALLOC, .type = QEMU_OPT_STRING, .help = "Preallocation mode (allowed values: off)" },
-        { .name = "debug", .type = QEMU_OPT_NUMBER, .help = "Taken for compatibility, without effect" },
-        { .name = "logfile", .type = QEMU_OPT_STRING, .help = "Taken for compatibility, without effect" },
+        { .name = "debug", .type = QEMU_OPT_NUMBER, .help = "Level of Gluster's messages, 0 (none) to 9 (all)" },
+        { .name = "logfile", .type = QEMU_OPT_STRING, .help = "File for Gluster's messages" },
         { /* end of list */ }
     }
 };

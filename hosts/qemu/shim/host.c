@@ -20,7 +20,7 @@ static int register_driver(void *opaque, const BlkDriver *drv)
 const BlkDriver *host_driver(const char *uri)
 {
     const BlkDriver *plain = NULL;
-    size_t scheme = strcspn(uri, ":");
+    size_t scheme = uri ? strcspn(uri, ":") : 0;
 
     for (int i = 0; i < driver_count; i++) {
         const char *name = drivers[i]->protocol_name;

@@ -8,7 +8,10 @@
 /* Once, when the module is loaded. 0 or -errno, which was reported. */
 int host_init(void);
 
-/* The library's table for the scheme of `uri`; that of "gluster", which knows what to say, when there is none. */
+/*
+ * The library's table for the scheme of `uri`. That of "gluster" when `uri` is NULL and other options say where the
+ * image is, or when it has no such scheme: that one knows what to say.
+ */
 const BlkDriver *host_driver(const char *uri);
 
 #endif

@@ -74,15 +74,14 @@ int image_set_fd_handler(void *opaque, BlkState *state, int fd, BlkFdHandler on_
     return 0;
 }
 
-int image_open(GlusterImage **out, const GlusterLocation *location, int flags, AioContext *ctx, Error **errp)
+int image_open(GlusterImage **out, const BlkOption *location, int flags, AioContext *ctx, Error **errp)
 {
-    BlkOption options[LOCATION_OPTIONS];
     BlkError error = { .struct_size = sizeof(error) };
     GlusterImage *image = g_new0(GlusterImage, 1);
     uint32_t blk_flags = 0;
     int ret;
 
-    image->blk = host_driver(location->uri);
+    image->blk = host_driver(location_uri(location));
     image->ctx = ctx;
     image->state.struct_size = sizeof(image->state);
     image->state.drv = image->blk;
@@ -90,9 +89,8 @@ int image_open(GlusterImage **out, const GlusterLocation *location, int flags, A
     image->state.host_data = image;
     blk_flags |= flags & BDRV_O_RDWR ? BLK_O_RDWR : 0;
     blk_flags |= flags & BDRV_O_NOCACHE ? BLK_O_NOCACHE : 0;
-    location_options(location, options, NULL, NULL);
 
-    ret = image->blk->open(&image->state, options, blk_flags, &error);
+    ret = image->blk->open(&image->state, location, blk_flags, &error);
     if (ret < 0) {
         error_setg(errp, "%s", error.message);
         g_free(image->state.opaque);

@@ -27,7 +27,7 @@ typedef struct GlusterNode {
 } GlusterNode;
 
 /* Blocks until connected. `flags` are BDRV_O_*. 0 and *image, or -errno. */
-int image_open(GlusterImage **image, const GlusterLocation *location, int flags, AioContext *ctx, Error **errp);
+int image_open(GlusterImage **image, const BlkOption *location, int flags, AioContext *ctx, Error **errp);
 
 /* Does not flush. `image` may be NULL. */
 void image_close(GlusterImage *image);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From QEMU's options to the ones that blkgluster takes. */
+/* From QEMU's options to blkgluster's, which have the same names: only their form differs. */
 #ifndef HOSTS_QEMU_LOCATION_H
 #define HOSTS_QEMU_LOCATION_H
 
@@ -7,23 +7,21 @@
 
 #include "blkgluster.h"
 
-/* Where an image is and how to get there. Zeroed it is empty. */
-typedef struct GlusterLocation {
-    char *uri;
-    char *write_cache, *connect_timeout, *keep_connection; /* NULL: the library's default */
-} GlusterLocation;
+/* Options that say where an image is and how to get there; ends with a NULL name. Owned, names and values too. */
+typedef BlkOption *GlusterLocation;
 
-/* The options of an open; takes out of `options` those that it has understood. 0 or -errno. */
-int location_from_options(GlusterLocation *location, QDict *options, Error **errp);
+/* Takes out of `options` those that are the library's; what is left is for QEMU to refuse. */
+GlusterLocation location_from_options(QDict *options);
 
-/* The `location` of QMP's blockdev-create. 0 or -errno. */
-int location_from_qapi(GlusterLocation *location, const BlockdevOptionsGluster *options, Error **errp);
+/* The `location` of QMP's blockdev-create. */
+GlusterLocation location_from_qapi(BlockdevOptionsGluster *options);
 
-void location_clear(GlusterLocation *location);
+/* Adds one more; NULL is no value and adds nothing. `location` may be NULL. */
+GlusterLocation location_with(GlusterLocation location, const char *name, const char *value);
 
-/* As blkgluster's open and create take it; points into `location`. The extra place is for create's own option. */
-enum { LOCATION_OPTIONS = 6 };
-void location_options(const GlusterLocation *location, BlkOption list[LOCATION_OPTIONS], const char *name,
-                      const char *value);
+/* The URI, or NULL when other options say where the image is. */
+const char *location_uri(const BlkOption *location);
+
+void location_free(GlusterLocation location);
 
 #endif

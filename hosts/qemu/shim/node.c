@@ -25,26 +25,21 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         error_setg(errp, "this block-gluster.so was not made for this QEMU; scripts/qemu-module makes one");
         return -EINVAL;
     }
-    ret = location_from_options(&node->location, options, errp);
-    if (ret < 0) {
-        goto failed;
-    }
-    ret = image_open(&node->image, &node->location, flags, ctx, &local_err);
+    node->location = location_from_options(options);
+    ret = image_open(&node->image, node->location, flags, ctx, &local_err);
     if ((ret == -EACCES || ret == -EROFS) && !bdrv_apply_auto_read_only(bs, NULL, NULL)) {
         error_free(local_err);
         local_err = NULL;
-        ret = image_open(&node->image, &node->location, flags & ~BDRV_O_RDWR, ctx, &local_err);
+        ret = image_open(&node->image, node->location, flags & ~BDRV_O_RDWR, ctx, &local_err);
     }
     if (ret < 0) {
         error_propagate(errp, local_err);
-        goto failed;
+        location_free(node->location);
+        return ret;
     }
     /* blkgluster's truncate: new bytes read as zero. */
     bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;
     return 0;
-failed:
-    location_clear(&node->location);
-    return ret;
 }
 
 void node_close(BlockDriverState *bs)
@@ -53,14 +48,15 @@ void node_close(BlockDriverState *bs)
 
     image_close(node->image);
     node->image = NULL;
-    location_clear(&node->location);
+    location_free(node->location);
+    node->location = NULL;
 }
 
 int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp)
 {
     GlusterNode *node = state->bs->opaque;
     GlusterImage *image = NULL;
-    int ret = image_open(&image, &node->location, state->flags, bdrv_get_aio_context(state->bs), errp);
+    int ret = image_open(&image, node->location, state->flags, bdrv_get_aio_context(state->bs), errp);
 
     (void)queue;
     state->opaque = image;
