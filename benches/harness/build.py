@@ -233,6 +233,21 @@ class Qemu:
         return text.splitlines()[0]
 
 
+def qemu_module(where):
+    """Our block-gluster.so for it. Where it is stands in a file."""
+    made = output(REPO / "scripts/qemu-module", "--qemu", where / "root/usr/bin/qemu-img")
+    (where / "ours").write_text(made.splitlines()[-1])
+
+
+def modules_of(qemu, contestant):
+    """The directory that QEMU is to load its Gluster module from."""
+    if contestant != "qemu-ours":
+        return qemu.modules
+    if not (qemu.where / "ours").exists():
+        raise Unavailable("scripts/qemu-module could not make our module for QEMU, see above")
+    return Path((qemu.where / "ours").read_text())
+
+
 def fio():
     """fio's path and version, if it has the engines."""
     path = shutil.which("fio")

@@ -5,7 +5,7 @@
 
 #include "location.h"
 
-/* -blockdev takes only those of QEMU's schema: filename to logfile, and server.N.*; -drive and --image-opts take all. */
+/* -blockdev takes those of QEMU's schema only (volume to logfile, server.N.*); -drive and --image-opts take all. */
 static const char *const names[] = {
     "filename",     "volume",        "path",        "debug",           "logfile",
     "ping-timeout", "frame-timeout", "write-cache", "connect-timeout", "keep-connection",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A boot sector that copies: through the BIOS, and so through virtio-blk, it reads 4 MiB from sector 2048 on, 64 sectors
- * a time, and writes them from sector 16384 on, compares what it reads back from there, and says on the first serial
- * port "copied" or "failed". Then it sleeps.
+ * A boot sector that copies: through the BIOS, and so through virtio-blk, it reads 4 MiB from sector 2048 on, 64
+ * sectors a time, and writes them from sector 16384 on, compares what it reads back from there, and says on the first
+ * serial port "copied" or "failed". Then it sleeps.
  */
         .code16
         .text
