@@ -2,6 +2,7 @@
 """The QEMU that the module is for."""
 
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -65,9 +66,7 @@ class Qemu:
 
     def modules(self):
         """Where it looks for its modules when nothing else is said."""
-        for folder in (self.path.parents[1] / "lib").glob("*-linux-gnu"):
-            return folder / "qemu"
-        return self.path.parents[1] / "lib/qemu"
+        return self.path.parents[1] / "lib" / f"{platform.machine()}-linux-gnu" / "qemu"
 
     def own_module(self, archive):
         """The distribution's block-gluster.so of this very build; fetched if it is not beside it."""
