@@ -110,6 +110,8 @@ class Qemu:
     """Debian 12's own qemu-img, qemu-io and Gluster module."""
 
     PACKAGES = ("qemu-utils", "qemu-block-extra")
+    NEEDY = "qemu-utils"  # the one whose dependencies are fetched, too, if any is not installed
+    PROGRAMS = ("qemu-img", "qemu-io")
 
     def __init__(self, where):
         self.where = where
@@ -136,7 +138,7 @@ class Qemu:
         self._download([f"{package}={version}" for package in self.PACKAGES])
         missing = self._missing()
         if missing:
-            self._download(self._closure(f"qemu-utils={version}"))
+            self._download(self._closure(f"{self.NEEDY}={version}"))
             missing = self._missing()
         if missing:
             raise Unavailable(f"QEMU 7.2 lacks {', '.join(missing)}")
@@ -207,8 +209,7 @@ class Qemu:
     def _missing(self):
         listing = ""
         for file in (
-            self.bin / "qemu-img",
-            self.bin / "qemu-io",
+            *(self.bin / program for program in self.PROGRAMS),
             self.modules / "block-gluster.so",
         ):
             listing += output("ldd", str(file), env=self.environment(preload=None))
@@ -230,6 +231,21 @@ class Qemu:
         if " 7.2." not in text:
             raise Unavailable(f"expected QEMU 7.2, unpacked {text.splitlines()[0]}")
         return text.splitlines()[0]
+
+
+def qemu_module(where):
+    """Our block-gluster.so for it. Where it is stands in a file."""
+    made = output(REPO / "scripts/qemu-module", "--qemu", where / "root/usr/bin/qemu-img")
+    (where / "ours").write_text(made.splitlines()[-1])
+
+
+def modules_of(qemu, contestant):
+    """The directory that QEMU is to load its Gluster module from."""
+    if contestant != "qemu-ours":
+        return qemu.modules
+    if not (qemu.where / "ours").exists():
+        raise Unavailable("scripts/qemu-module could not make our module for QEMU, see above")
+    return Path((qemu.where / "ours").read_text())
 
 
 def fio():

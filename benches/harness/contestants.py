@@ -21,6 +21,8 @@ def fetch(where, wanted):
     if any(name.startswith("qemu") for row in wanted for name in row.contestants):
         try:
             build.Qemu(where / "qemu").fetch()
+            if any("qemu-ours" in row.contestants for row in wanted):
+                build.qemu_module(where / "qemu")
         except (Unavailable, subprocess.CalledProcessError) as why:
             print(f"bench: no QEMU: {why}", file=sys.stderr)
 
@@ -151,7 +153,7 @@ class Turns:
 # --- QEMU ---------------------------------------------------------------------------------------
 
 
-def qemu(house, _name, row):
+def qemu(house, name, row):
     """qemu-img bench counts requests instead of seconds, and its processor time includes opening
     the image: that of a run of one request is taken off."""
     if isinstance(house.qemu, str):
@@ -162,22 +164,25 @@ def qemu(house, _name, row):
         raise Unavailable("qemu-img bench knows one image and one thread")
     if row.flush_every and row.flush_every < row.depth:
         raise Unavailable("qemu-img bench cannot flush more often than once per depth")
-    if row.name not in house.pace:
-        house.pace[row.name] = 200.0
+    modules = build.modules_of(house.qemu, name)
+    pace = (name, row.name)
+    if pace not in house.pace:
+        house.pace[pace] = 200.0
         for _ in range(2):  # the second with a count that fills a quarter of a second
-            result, _ = _bench(house, row, max(row.depth, int(house.pace[row.name] / 4)))
-            house.pace[row.name] = result["iops"]
-    empty = house.empty_run("qemu", row, lambda: _bench(house, row, 1)[1])
-    count = max(row.depth * 2, int(house.pace[row.name] * house.seconds))
-    result, usage = _bench(house, row, count)
-    house.pace[row.name] = result["iops"]
+            result, _ = _bench(house, row, max(row.depth, int(house.pace[pace] / 4)), modules)
+            house.pace[pace] = result["iops"]
+    empty = house.empty_run(name, row, lambda: _bench(house, row, 1, modules)[1])
+    count = max(row.depth * 2, int(house.pace[pace] * house.seconds))
+    result, usage = _bench(house, row, count, modules)
+    house.pace[pace] = result["iops"]
+    result["contestant"] = name
     result["process_cpu_s"] = seconds_of(usage)
     result["cpu_us"] = max(0.0, seconds_of(usage) - empty) / count * 1e6
     result["rss_kib"] = usage.ru_maxrss
     return result
 
 
-def _bench(house, row, count, *more):
+def _bench(house, row, count, modules, *more):
     arguments = [
         str(house.qemu.bin / "qemu-img"),
         "bench",
@@ -212,17 +217,16 @@ def _bench(house, row, count, *more):
 
     text, usage = run(
         [*arguments, house.uri(row)],
-        house.qemu.environment(preloaded),
+        dict(house.qemu.environment(preloaded), QEMU_MODULE_DIR=str(modules)),
         seconds=house.seconds * 10 + 60,
         probe=probe if count > 1 else None,
     )
     # QEMU falls back silently on the installed module, if there is one, when it does not like ours.
-    if seen.get("maps") and str(house.qemu.modules / "block-gluster.so") not in seen["maps"]:
-        raise Failed("QEMU did not load the unpacked block-gluster.so")
+    if seen.get("maps") and str(modules / "block-gluster.so") not in seen["maps"]:
+        raise Failed(f"QEMU did not load {modules}/block-gluster.so")
     took = float(text.split("Run completed in ")[1].split()[0])
     iops = count / max(took, 0.0005)
     return {
-        "contestant": "qemu",
         "ops": count,
         "seconds": took,
         "iops": iops,
@@ -376,7 +380,7 @@ def stages(house, name, row):
         if name == "qemu":
             if isinstance(house.qemu, str):
                 raise Unavailable(house.qemu)
-            _bench(house, row, STAGED_READS, "stages.so")
+            _bench(house, row, STAGED_READS, house.qemu.modules, "stages.so")
         else:
             environment = dict(os.environ, LD_PRELOAD=str(house.programs / "stages.so"))
             run(command(house, name, row, "--seconds", "3"), environment, seconds=60)
@@ -392,7 +396,7 @@ def stages(house, name, row):
     }
 
 
-RUNNERS = {"qemu": qemu, "qemu-io": qemu_io, "fio": fio, "fio-async": fio}
+RUNNERS = {"qemu": qemu, "qemu-ours": qemu, "qemu-io": qemu_io, "fio": fio, "fio-async": fio}
 
 
 def runner(name):

@@ -76,9 +76,10 @@ class Row:
         return {"read": 100, "write": 0, "mix": 70}[self.access]
 
 
-READERS = ("qemu", "fio-async", "fio", "plain-default", "plain", "pipe2013", "ours")
+READERS = ("qemu", "qemu-ours", "fio-async", "fio", "plain-default", "plain", "pipe2013", "ours")
 WRITERS = (
     "qemu",
+    "qemu-ours",
     "fio-async",
     "plain-default",
     "plain",

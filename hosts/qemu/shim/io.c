@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A request: the coroutine submits it and yields; the AioContext that polls the completion fd runs its callback, which
+ * wakes the coroutine.
+ */
+#include "compat.h"
+
+#include "image.h"
+#include "node.h"
+
+typedef struct Request {
+    Coroutine *co;
+    int ret;
+    bool done;
+} Request;
+
+static void request_done(void *opaque, int ret)
+{
+    Request *request = opaque;
+
+    request->ret = ret;
+    request->done = true;
+    aio_co_wake(request->co);
+}
+
+/*
+ * `request` is on the stack of the coroutine. It yields at least once, even if the callback came on another thread
+ * meanwhile: that thread's wake-up is on its way and must find the coroutine alive.
+ */
+static int coroutine_fn request_wait(Request *request, const BlkAiocb *acb)
+{
+    if (!acb) {
+        /* Refused; blkgluster has reported why. */
+        return errno ? -errno : -EIO;
+    }
+    do {
+        qemu_coroutine_yield();
+    } while (!request->done);
+    return request->ret;
+}
+
+int coroutine_fn node_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
+                                BdrvRequestFlags flags)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    Request request = { .co = qemu_coroutine_self() };
+
+    (void)flags;
+    return request_wait(&request, image->blk->aio_preadv(&image->state, offset, bytes, qiov->iov, qiov->niov, 0,
+                                                         request_done, &request));
+}
+
+int coroutine_fn node_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
+                                 BdrvRequestFlags flags)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    Request request = { .co = qemu_coroutine_self() };
+
+    (void)flags;
+    return request_wait(&request, image->blk->aio_pwritev(&image->state, offset, bytes, qiov->iov, qiov->niov, 0,
+                                                          request_done, &request));
+}
+
+int coroutine_fn node_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    Request request = { .co = qemu_coroutine_self() };
+
+    return request_wait(&request, image->blk->aio_pdiscard(&image->state, offset, bytes, request_done, &request));
+}
+
+/* node_co_pwrite_zeroes goes here, and node_co_block_status after it. */
+
+int coroutine_fn node_co_flush(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    Request request = { .co = qemu_coroutine_self() };
+
+    return request_wait(&request, image->blk->aio_flush(&image->state, request_done, &request));
+}
+
+#if HAVE_PLUG
+void node_io_plug(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    node->image->blk->io_plug(&node->image->state);
+}
+
+void node_io_unplug(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    node->image->blk->io_unplug(&node->image->state);
+}
+#endif

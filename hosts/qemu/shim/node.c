@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "compat.h"
+#include "block/block-global-state.h"
+
+#include "image.h"
+#include "node.h"
+
+/*
+ * Whether the members of BlockDriverState lie where this QEMU has them, up to the last one that is used here. They
+ * would not if the module was made with headers, or a configuration, that are not this QEMU's.
+ */
+static bool same_layout(BlockDriverState *bs)
+{
+    return bdrv_get_aio_context(bs) == bs->aio_context && bdrv_get_node_name(bs) == bs->node_name;
+}
+
+int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
+{
+    GlusterNode *node = bs->opaque;
+    AioContext *ctx = bdrv_get_aio_context(bs);
+    Error *local_err = NULL;
+    int ret;
+
+    if (!same_layout(bs)) {
+        error_setg(errp, "this block-gluster.so was not made for this QEMU; scripts/qemu-module makes one");
+        return -EINVAL;
+    }
+    node->location = location_from_options(options);
+    ret = image_open(&node->image, node->location, flags, ctx, &local_err);
+    if ((ret == -EACCES || ret == -EROFS) && !bdrv_apply_auto_read_only(bs, NULL, NULL)) {
+        error_free(local_err);
+        local_err = NULL;
+        ret = image_open(&node->image, node->location, flags & ~BDRV_O_RDWR, ctx, &local_err);
+    }
+    if (ret < 0) {
+        error_propagate(errp, local_err);
+        location_free(node->location);
+        return ret;
+    }
+    /* blkgluster's truncate: new bytes read as zero. */
+    bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;
+    return 0;
+}
+
+void node_close(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    image_close(node->image);
+    node->image = NULL;
+    location_free(node->location);
+    node->location = NULL;
+}
+
+int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp)
+{
+    GlusterNode *node = state->bs->opaque;
+    GlusterImage *image = NULL;
+    int ret = image_open(&image, node->location, state->flags, bdrv_get_aio_context(state->bs), errp);
+
+    (void)queue;
+    state->opaque = image;
+    return ret;
+}
+
+/* QEMU has drained and flushed the image before it prepared. */
+void node_reopen_commit(BDRVReopenState *state)
+{
+    GlusterNode *node = state->bs->opaque;
+    GlusterImage *old = node->image;
+
+    node->image = state->opaque;
+    state->opaque = NULL;
+    image_close(old);
+}
+
+void node_reopen_abort(BDRVReopenState *state)
+{
+    image_close(state->opaque);
+    state->opaque = NULL;
+}
+
+void node_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
+{
+    GlusterNode *node = bs->opaque;
+
+    image_watch(node->image, ctx);
+}
+
+void node_detach_aio_context(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    image_unwatch(node->image);
+}
+
+void node_refresh_limits(BlockDriverState *bs, Error **errp)
+{
+    (void)errp;
+    /* Any offset and length will do, except on bricks that open the file with O_DIRECT. QEMU cannot be asked for more
+     * than is right for all of them; bricks on disks with sectors of 4 KiB take cache.direct=off. */
+    bs->bl.request_alignment = bs->open_flags & BDRV_O_NOCACHE ? BLK_SECTOR_SIZE : 1;
+}
+
+int node_has_zero_init(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    return node->image->blk->has_zero_init(&node->image->state);
+}
+
+int64_t LENGTH_FN node_getlength(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    return node->image->blk->getlength(&node->image->state);
+}
+
+int64_t LENGTH_FN node_allocated(BlockDriverState *bs)
+{
+    GlusterNode *node = bs->opaque;
+
+    return node->image->blk->get_allocated_file_size(&node->image->state);
+}
+
+int coroutine_fn node_co_truncate(BlockDriverState *bs, int64_t offset, bool exact, PreallocMode prealloc,
+                                  BdrvRequestFlags flags, Error **errp)
+{
+    GlusterNode *node = bs->opaque;
+    BlkError error = { .struct_size = sizeof(error) };
+    int ret;
+
+    (void)exact;
+    (void)flags;
+    /* Preallocation of [present length, offset) goes here. */
+    if (prealloc != PREALLOC_MODE_OFF) {
+        error_setg(errp, "preallocation=%s is not possible yet on Gluster; there is 'off'", PreallocMode_str(prealloc));
+        return -ENOTSUP;
+    }
+    ret = node->image->blk->truncate(&node->image->state, offset, &error);
+    if (ret < 0) {
+        error_setg(errp, "%s", error.message);
+    }
+    return ret;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The slots of QEMU's BlockDriver, each over the slot of blkgluster's BlkDriver that does it. */
+#ifndef HOSTS_QEMU_NODE_H
+#define HOSTS_QEMU_NODE_H
+
+#include "compat.h"
+
+/* node.c: what is done to a whole image */
+int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp);
+void node_close(BlockDriverState *bs);
+int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp);
+void node_reopen_commit(BDRVReopenState *state);
+void node_reopen_abort(BDRVReopenState *state);
+void node_attach_aio_context(BlockDriverState *bs, AioContext *ctx);
+void node_detach_aio_context(BlockDriverState *bs);
+void node_refresh_limits(BlockDriverState *bs, Error **errp);
+int node_has_zero_init(BlockDriverState *bs);
+int64_t LENGTH_FN node_getlength(BlockDriverState *bs);
+int64_t LENGTH_FN node_allocated(BlockDriverState *bs);
+int coroutine_fn node_co_truncate(BlockDriverState *bs, int64_t offset, bool exact, PreallocMode prealloc,
+                                  BdrvRequestFlags flags, Error **errp);
+
+/* io.c: requests */
+int coroutine_fn node_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
+                                BdrvRequestFlags flags);
+int coroutine_fn node_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
+                                 BdrvRequestFlags flags);
+int coroutine_fn node_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
+int coroutine_fn node_co_flush(BlockDriverState *bs);
+void node_io_plug(BlockDriverState *bs);
+void node_io_unplug(BlockDriverState *bs);
+
+/* create.c */
+int coroutine_fn node_co_create(BlockdevCreateOptions *options, Error **errp);
+int coroutine_fn node_co_create_opts(BlockDriver *drv, const char *filename, QemuOpts *opts, Error **errp);
+
+#endif
