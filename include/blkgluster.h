@@ -447,8 +447,8 @@ typedef struct BlkDriver {
      * Bricks keep it in memory. One that was restarted, or that the network was cut off from for long,
      * has forgotten it, and therefore serves this opening of the image no more: what needs that brick
      * ends with -EBADFD, for reads and flushes as well, until the image is closed and opened again (with
-     * replicas the rest goes on while enough of them are left). A flush asks for the lock again, twice a
-     * second at most; it is -EBUSY, and writes are -EPERM from then on, when the lock has been lost and is
+     * replicas the rest goes on while enough of them are left, so bricks that are restarted one after the
+     * other end like one that is alone). A flush asks for the lock again, twice a second at most; it is -EBUSY, and writes are -EPERM from then on, when the lock has been lost and is
      * another's. This is why the default is `off`: a host has to be ready for it, and for being refused
      * what it opens a second time.
      *

@@ -445,7 +445,7 @@ impl Image {
                 "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
                  that another one may have written it: close the image and open it again"
             }
-            libc::EBUSY if self.lock.is_used() => {
+            libc::EBUSY if self.lock.is_given_up() => {
                 "; a brick has forgotten its lock and given it to another one, which may have written \
                  the image: close it, and look at what it holds before using it again"
             }

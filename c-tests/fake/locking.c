@@ -79,7 +79,8 @@ static void fits(void)
         const char *name, *share_rw;
         uint32_t flags;
     } as[] = {
-        {"writer", "off", BLK_O_RDWR}, {"writer, share-rw", "on", BLK_O_RDWR}, {"reader", "off", 0}, {"reader, share-rw", "on", 0},
+        {"writer", "off", BLK_O_RDWR}, {"writer, share-rw", "on", BLK_O_RDWR}, {"reader", "off", 0},
+        {"reader, share-rw", "on", 0},
     };
     static const bool fit[4][4] = {{0, 0, 0, 1}, {0, 1, 0, 1}, {0, 0, 1, 1}, {1, 1, 1, 1}};
     struct img other;
@@ -88,8 +89,8 @@ static void fits(void)
     for (i = 0; i < 4; i++)
         for (k = 0; k < 4; k++) {
             is(open_as(&img, "vol", as[i].flags, "on", as[i].share_rw), 0, "a %s", as[i].name);
-            is(open_as(&other, "vol", as[k].flags, "auto", as[k].share_rw), fit[i][k] ? 0 : -EBUSY, "... and a %s on its connection",
-               as[k].name);
+            is(open_as(&other, "vol", as[k].flags, "auto", as[k].share_rw), fit[i][k] ? 0 : -EBUSY,
+               "... and a %s on its connection", as[k].name);
             img_close(&other);
             img_close(&img);
         }
@@ -110,8 +111,8 @@ static void each_step_fails(void)
             rule.err = errors[i];
             rule.nth = step;
             id = fake.add_rule(&rule);
-            is(open_as(&img, "vol", BLK_O_RDWR, "on", "off"), -(errors[i] ? errors[i] : EIO), "lock %u fails with errno %d",
-               step, errors[i]);
+            is(open_as(&img, "vol", BLK_O_RDWR, "on", "off"), -(errors[i] ? errors[i] : EIO),
+               "lock %u fails with errno %d", step, errors[i]);
             is(img.error.stage, BLK_STAGE_OPEN, "... %s", img.error.message);
             img_close(&img);
             is(second_writer("vol"), 0, "... and leaves none behind");
@@ -160,7 +161,7 @@ static void others_that_try(void)
     is(second_writer("vol"), 0, "half a lock is given back");
 }
 
-/* ---- the lock stays ------------------------------------------------------------------------------------------------ */
+/* ---- the lock stays ---------------------------------------------------------------------------------------------- */
 
 /* A shrink on a sharded volume opens and closes a file of its own, on this thread. */
 static void other_files(void)
@@ -168,9 +169,17 @@ static void other_files(void)
     struct BlkOption locked[] = {{"size", "0"}, {"locking", "on"}, {"keep-connection", "0"}, {NULL, NULL}};
     struct BlkError error = {.struct_size = sizeof(error)};
     const char *uri = fake_uri("sharded", "locking");
+    struct io io = {0};
 
     img_create(uri, "65536", &error);
     take("sharded");
+    fake.set_mode(FAKE_DELAYED, 50000);
+    io_pwrite(&io, &img, data, BYTES, 0);
+    fake_once(FAKE_LSEEK, FAKE_FAIL, EOPNOTSUPP, 0);
+    is(img.drv->truncate(&img.bs, 8192, &img.error), -EBUSY, "it is not cut while it is written");
+    ok(!strstr(img.error.message, "forgotten"), "... for which nobody's lock is blamed: %s", img.error.message);
+    is(io_wait(&io), 0, "it was written");
+    fake.set_mode(FAKE_THREAD, 0);
     is(img.drv->truncate(&img.bs, 8192, &img.error), 0, "it is cut");
     is(second_writer("sharded"), -EBUSY, "... and has its lock");
     is(drv_for(uri)->create(uri, locked, &error), -EBUSY, "it is not created anew: %s", error.message);
@@ -181,7 +190,7 @@ static void other_files(void)
     is(drv_for(uri)->create(fake_uri("sharded", "new"), locked, &error), 0, "a new one is created");
 }
 
-/* ---- given up ------------------------------------------------------------------------------------------------------ */
+/* ---- given up ---------------------------------------------------------------------------------------------------- */
 
 static unsigned ended, good;
 
@@ -260,7 +269,8 @@ static void fails_to_give_up(void)
 
 static void write_cache(void)
 {
-    is(img_open(&img, fake_uri("vol", "locking"), BLK_O_RDWR, "locking", "on", "write-cache", "on", NULL), 0, "write-cache=on");
+    is(img_open(&img, fake_uri("vol", "locking"), BLK_O_RDWR, "locking", "on", "write-cache", "on", NULL), 0,
+       "write-cache=on");
     fake_once(FAKE_FSYNC, FAKE_FAIL, ENOTCONN, 0);
     is(give_up(), -ENOTCONN, "... a flush fails, and acknowledged writes may be gone");
     is(give_up(), -EIO, "... so it is not handed over as if all were well");
@@ -269,7 +279,7 @@ static void write_cache(void)
     is(second_writer("vol"), 0, "... until it is closed");
 }
 
-/* ---- lost ------------------------------------------------------------------------------------------------------------ */
+/* ---- lost -------------------------------------------------------------------------------------------------------- */
 
 static void lost(void)
 {
@@ -304,7 +314,7 @@ static void lost(void)
     img_close(&img);
 }
 
-/* ---- at the wrong time ---------------------------------------------------------------------------------------------- */
+/* ---- at the wrong time ------------------------------------------------------------------------------------------- */
 
 static int from_inside[2];
 
@@ -342,7 +352,7 @@ static void wrong_time(void)
     img_close(&img);
 }
 
-/* ---- threads -------------------------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 3, ROUNDS = 40 };
 

@@ -134,8 +134,9 @@ pub(super) struct ImageLock {
     mode: Option<Mode>,
     /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
     held: Mutex<bool>,
+    /// When it was last known to be there.
     confirmed: Mutex<Instant>,
-    /// It has no lock, or is about to give it up: no write may begin. Set while none does.
+    /// It was given up or lost, or is about to be given up: no write may begin.
     given_up: AtomicBool,
 }
 
@@ -259,7 +260,7 @@ impl Image {
     pub(super) fn without_lock(&self) -> Error {
         self.error(
             libc::EPERM,
-            "has given its lock up; take it with lock_acquire before writing",
+            "has given its lock up, or lost it; take it with lock_acquire before writing",
         )
     }
 
