@@ -364,8 +364,8 @@ typedef struct BlkLimits {
  * Told by create_with_progress and truncate_with_preallocation, on the thread that called them,
  * that `done` of `total` bytes have their space: with 0 at first, then after each chunk of up to
  * 64 MiB. `opaque` is the one given with the call. Returns 0 to go on; anything else ends the call
- * with -ECANCELED. It may use the image, but must neither close nor drain it, nor wait for
- * requests that reach past its end.
+ * with -ECANCELED. It may use the image, but must neither close nor drain it, nor give up its
+ * lock, nor wait for requests that reach past its end.
  */
 typedef int (*BlkProgressFunc)(void *opaque, int64_t done, int64_t total);
 
@@ -617,11 +617,12 @@ typedef struct BlkDriver {
     int (*io_unplug)(struct BlkState *bs);
     /**
      * Gives up the lock of an image that was opened with locking and stays open, for another host to
-     * take over. Writes, discards and changes of the length are -EPERM from now on. Waits for
-     * what is in flight and calls its callbacks, as drain; then waits until what was written is on stable
-     * storage, as after a flush. 0, also when it was given up before, or: -EOPNOTSUPP it has no lock
-     * (locking=off, or a reader with share-rw=on) · what the flush or the bricks answer: then it has its
-     * lock still, and writes go on, unless another one has just taken it.
+     * take over. Writes, also of zeroes, discards and changes of the length are -EPERM from now on.
+     * Waits for what is in flight and calls its callbacks, as drain, and for the end of a
+     * truncate_with_preallocation; then waits until what was written is on stable storage, as after a
+     * flush. 0, also when it was given up before, or: -EOPNOTSUPP it has no lock (locking=off, or a
+     * reader with share-rw=on) · what the flush or the bricks answer: then it has its lock still, and
+     * writes go on, unless another one has just taken it.
      */
     int (*lock_release)(struct BlkState *bs, struct BlkError *error);
     /**
@@ -643,7 +644,7 @@ typedef struct BlkDriver {
      * or it is -EINVAL. One at a time for each image, on a thread of the library's, as aio_flush;
      * what overlaps it and was submitted later waits for it. One that fails, or was cancelled when
      * it had begun, may have been made in part; a cancelled one ends with -ECANCELED after at most
-     * 64 MiB more.
+     * 64 MiB more, and so does one, with -EBUSY, when a flush finds the image's lock to be lost.
      */
     BlkAiocb *(*aio_write_zeroes)(struct BlkState *bs,
                                   int64_t offset,
@@ -687,13 +688,14 @@ typedef struct BlkDriver {
      * truncate, which allocates what the image grows by, and nothing else. `preallocation`: one of
      * BLK_PREALLOC_*; with BLK_PREALLOC_OFF it is truncate. `progress` may be NULL. Blocks for as
      * long as it takes; meanwhile requests that reach past the old end wait (also those that a
-     * sharded image's last byte is a part of), and close and drain on other threads do: a close
-     * ends it, with -EBADF.
+     * sharded image's last byte is a part of), and close, drain and lock_release on other threads
+     * do: a close ends it, with -EBADF.
      *
-     * After a failure the image has its old length. 0, or: -EINVAL an unknown preallocation, a
-     * negative length, or a shrink with preallocation · -EBUSY requests that reach past the end
-     * are in flight (on a sharded volume: any that change the image), or another such call: drain
-     * first · -ECANCELED · -EOPNOTSUPP the bricks cannot preallocate · -ENOSPC and what else the
+     * After a failure the image has its old length, unless its lock was lost. 0, or: -EINVAL an
+     * unknown preallocation, a negative length, or a shrink with preallocation · -EBUSY requests
+     * that reach past the end are in flight (on a sharded volume: any that change the image), or
+     * another such call: drain first; or a flush has found the image's lock to be lost · -EPERM the
+     * lock was given up · -ECANCELED · -EOPNOTSUPP the bricks cannot preallocate · -ENOSPC and what else the
      * bricks answer.
      */
     int (*truncate_with_preallocation)(struct BlkState *bs,

@@ -277,7 +277,7 @@ impl Image {
         self.id
     }
 
-    fn with_backing<T>(&self, body: impl FnOnce(&Backing) -> Result<T>) -> Result<T> {
+    fn with_backing<T>(&self, body: impl FnOnce(&Arc<Backing>) -> Result<T>) -> Result<T> {
         match registry::visit(self.id) {
             Some(opened) if !opened.draining => body(&opened.backing),
             _ => Err(self.closed()),

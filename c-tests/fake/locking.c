@@ -314,7 +314,108 @@ static void lost(void)
     img_close(&img);
 }
 
-/* ---- at the wrong time ------------------------------------------------------------------------------------------- */
+/* ---- what takes long ------------------------------------------------------------------------------------------------ */
+
+enum { PIECE = 64 * MiB };
+
+static int returned, returned_early;
+
+static void *let_go_later(void *op)
+{
+    usleep(50 * 1000);
+    returned_early = __atomic_load_n(&returned, __ATOMIC_ACQUIRE);
+    fake.release(*(int *)op, 0, FAKE_AS_IS);
+    return NULL;
+}
+
+/* Gives the lock up while a call is held, which ends later. */
+static void give_up_during(int op)
+{
+    pthread_t thread;
+
+    __atomic_store_n(&returned, 0, __ATOMIC_RELEASE);
+    pthread_create(&thread, NULL, let_go_later, &op);
+    is(give_up(), 0, "the lock is given up");
+    __atomic_store_n(&returned, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    is(returned_early, 0, "... not before that has ended");
+}
+
+static int64_t grown_to;
+
+static void *grow_there(void *arg)
+{
+    struct BlkError error = {.struct_size = sizeof(error)};
+
+    (void)arg;
+    return (void *)(intptr_t)img.drv->truncate_with_preallocation(&img.bs, grown_to, BLK_PREALLOC_FALLOC, NULL, NULL,
+                                                                  &error);
+}
+
+static void lose(void)
+{
+    int rule;
+
+    run_for(0.6);
+    rule = fake_always(FAKE_POSIX_LOCK, FAKE_FAIL, EAGAIN, 0);
+    is(flush_sync(&img), -EBUSY, "... and its lock is lost");
+    fake_calm(rule);
+}
+
+static void long_ones(void)
+{
+    struct io zero = {0};
+    pthread_t grower;
+    uint64_t before;
+    void *ret;
+    int rule;
+
+    take("vol");
+    rule = fake_once(FAKE_ZEROFILL, FAKE_HOLD, 0, 0);
+    io_zeroes(&zero, &img, 2 * (int64_t)PIECE, 0, 0);
+    ok(fake.wait_held(1, 10000), "the first of two pieces of zeroes");
+    give_up_during(FAKE_ZEROFILL);
+    ok(zero.done == 1 && zero.ret == 0, "... which are whole");
+    fake_calm(rule);
+
+    is(take_again(), 0, "taken again");
+    rule = fake_once(FAKE_FALLOCATE, FAKE_HOLD, 0, 0);
+    grown_to = 5 * (int64_t)PIECE;
+    pthread_create(&grower, NULL, grow_there, NULL);
+    ok(fake.wait_held(1, 10000), "an image grows");
+    give_up_during(FAKE_FALLOCATE);
+    pthread_join(grower, &ret);
+    is((int)(intptr_t)ret, 0, "it grows");
+    is(img.drv->getlength(&img.bs), grown_to, "... to its length");
+    fake_calm(rule);
+
+    is(take_again(), 0, "taken again");
+    rule = fake_once(FAKE_ZEROFILL, FAKE_HOLD, 0, 0);
+    io_zeroes(&zero, &img, 3 * (int64_t)PIECE, 0, 0);
+    ok(fake.wait_held(1, 10000), "the first of three pieces of zeroes");
+    lose();
+    before = fake_calls(FAKE_ZEROFILL);
+    fake.release(FAKE_ZEROFILL, 0, FAKE_AS_IS);
+    is(io_wait(&zero), -EBUSY, "the zeroes end with their piece");
+    is(fake_calls(FAKE_ZEROFILL), before, "... and write nothing more over another one's data");
+    fake_calm(rule);
+
+    is(take_again(), 0, "taken again");
+    rule = fake_once(FAKE_FALLOCATE, FAKE_HOLD, 0, 0);
+    grown_to = 8 * (int64_t)PIECE;
+    pthread_create(&grower, NULL, grow_there, NULL);
+    ok(fake.wait_held(1, 10000), "an image grows");
+    lose();
+    before = fake_calls(FAKE_FALLOCATE) + fake_calls(FAKE_FTRUNCATE);
+    fake.release(FAKE_FALLOCATE, 0, FAKE_AS_IS);
+    pthread_join(grower, &ret);
+    is((int)(intptr_t)ret, -EBUSY, "it ends with its chunk");
+    is(fake_calls(FAKE_FALLOCATE) + fake_calls(FAKE_FTRUNCATE), before, "... and does not cut what may be another one's");
+    fake_calm(rule);
+    img_close(&img);
+}
+
+/* ---- at the wrong time ---------------------------------------------------------------------------------------------- */
 
 static int from_inside[2];
 
@@ -444,6 +545,7 @@ int main(void)
     fails_to_give_up();
     write_cache();
     lost();
+    long_ones();
     wrong_time();
     under_load();
     return fake_end();

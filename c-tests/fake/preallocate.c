@@ -358,6 +358,37 @@ static void closed(void)
     fake_open(&img, "grow", 0);
 }
 
+static void *let_go_of_its_size(void *arg)
+{
+    (void)arg;
+    usleep(100 * 1000);
+    fake.release(FAKE_FSTAT, 0, FAKE_AS_IS);
+    return NULL;
+}
+
+/* A growth that still asks for the size is under way, too: close must not let go of the file behind its back. */
+static void closed_early(void)
+{
+    int how = BLK_PREALLOC_FALLOC, rule;
+    pthread_t thread, other;
+    uint64_t cuts;
+
+    fresh("vol");
+    rule = fake_once(FAKE_FSTAT, FAKE_HOLD, 0, 0);
+    expect(0);
+    pthread_create(&thread, NULL, grow_there, &how);
+    ok(fake.wait_held(1, 10000), "a growth asks for the size");
+    pthread_create(&other, NULL, let_go_of_its_size, NULL);
+    img_close(&img);
+    cuts = fake_calls(FAKE_FTRUNCATE);
+    is(joined(thread), -EBADF, "close ends it: %s", error.message);
+    pthread_join(other, NULL);
+    fake_calm(rule);
+    is(fake_calls(FAKE_FTRUNCATE), cuts, "... and nothing changes the length after close");
+    is(length_of("grow", NULL), OLD, "its length is the old one");
+    fake_open(&img, "grow", 0);
+}
+
 static void refused(void)
 {
     struct img reader;
@@ -392,6 +423,7 @@ int main(void)
     busy("vol", 7, 0);
     busy("sharded-vol", 7, -EBUSY);
     closed();
+    closed_early();
     refused();
     img_close(&img);
     /* The last image to go decides how long the connection is kept. */

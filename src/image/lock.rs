@@ -189,6 +189,15 @@ impl ImageLock {
         (!self.is_given_up()).then_some(held)
     }
 
+    /// EBUSY once `confirm` has found it to be another's: for what takes so long that it must not go on
+    /// then. Asks no brick.
+    pub(super) fn look(&self) -> gfapi::Result<()> {
+        if self.is_given_up() && !*self.held.lock() {
+            return Err(Errno::new(libc::EBUSY, libc::EIO));
+        }
+        Ok(())
+    }
+
     /// Makes sure of it, now and then; EBUSY when it is another's. Blocks.
     ///
     /// When a volume's options change, GlusterFS 10.3 moves files and their locks to other connections,

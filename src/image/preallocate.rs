@@ -98,7 +98,7 @@ impl Image {
         let Some(_resizing) = self.length.resizing.try_write() else {
             return Err(self.resized());
         };
-        let mut growth = self.reserve(length)?;
+        let mut growth = self.with_backing(|backing| self.reserve(backing, length))?;
         if let Some(backing) = &growth.backing {
             self.lengthen(backing, growth.old, length, how, progress)?;
         }
@@ -108,11 +108,8 @@ impl Image {
     }
 
     /// Makes sure that nothing under way reaches past the end of the image, and that nothing will.
-    fn reserve(&self, length: i64) -> Result<Growth<'_>> {
-        let backing = match registry::visit(self.id) {
-            Some(opened) if !opened.draining => opened.backing.clone(),
-            _ => return Err(self.closed()),
-        };
+    /// During a visit to the end, so that a close finds the growth outstanding.
+    fn reserve(&self, backing: &Arc<Backing>, length: i64) -> Result<Growth<'_>> {
         let (old, _) = self
             .length
             .ask(&backing.file)
@@ -147,7 +144,7 @@ impl Image {
         self.length.growing.fetch_add(1, Ordering::SeqCst);
         let mut desk = self.desk.lock();
         desk.queue.hold(held);
-        // Close and drain wait for it.
+        // Close, drain and release_lock wait for it.
         self.outstanding.store(
             self.outstanding.load(Ordering::Relaxed) + 1,
             Ordering::Relaxed,
@@ -155,7 +152,7 @@ impl Image {
         drop(desk);
         Ok(Growth {
             image: self,
-            backing: Some(backing),
+            backing: Some(backing.clone()),
             old,
             held,
             reached: None,
@@ -176,6 +173,7 @@ impl Image {
             if self.with_backing(|_| Ok(())).is_err() {
                 return Err(Errno::new(libc::EBADF, libc::EIO));
             }
+            backing.lock.look()?;
             asked(progress, done, total)
         };
         let grown = file
@@ -183,6 +181,8 @@ impl Image {
             .and_then(|()| allocate(file, self.zeroes.filler(), old, length, how, &mut go_on));
         let back = match grown {
             Ok(()) => Ok(()),
+            // What is there now may be another one's.
+            Err(_) if backing.lock.look().is_err() => Ok(()),
             Err(_) => self.cut_back(backing, old),
         };
         // The translators' idea of the size must be right before the next growth.

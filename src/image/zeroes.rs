@@ -261,7 +261,8 @@ impl Job for Zeroes {
         let Some((backing, piece)) = self.next_piece() else {
             return false;
         };
-        let result = self.zero(&backing.file, &piece);
+        let kept = backing.lock.look();
+        let result = kept.and_then(|()| self.zero(&backing.file, &piece));
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.piece_ended(piece.length, result)
