@@ -87,6 +87,9 @@ static void plugin_dump(void)
     "                        several times, they are tried in that order.\n"                                         \
     "create=<SIZE>           Make the image if it is not there. One that is there keeps its data.\n"                 \
     "readonly=<BOOL>         Open it for reading only (default false; `nbdkit -r` does it, too).\n"                  \
+    "locking=<off|auto|on>   Lock the image against others while clients are connected (default off;\n"              \
+    "                        auto: if the volume has locks).\n"                                                     \
+    "share-rw=<on|off>       With locking: others who say so, too, may write it meanwhile (default off).\n"          \
     "write-cache=<on|off>    Whether Gluster may acknowledge writes from memory (default off).\n"                    \
     "connect-timeout=<SECONDS>  For a new connection, 1 to 3600 (default 30).\n"                                     \
     "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30).\n"                    \
