@@ -5,10 +5,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+#define MOST_AT_ONCE (64 << 20)
+
+/* Slots that came to the library after the plugin, which may find an older one installed. */
+#define HAS_SLOT(drv, slot) \
+    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
 
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 
@@ -147,14 +153,22 @@ static int plugin_can_fua(void *handle)
     return NBDKIT_FUA_EMULATE;
 }
 
-/* Any offset and length will do. Bricks read, change and write blocks of 4096 bytes (disperse volumes smaller ones).
- * 64 MiB is what nbdkit itself takes at most. */
+/* 64 MiB is what nbdkit itself takes at most. Preferred is, to NBD, the least that costs nobody reading and changing a
+ * block, which for bricks is 4096 bytes (disperse volumes smaller ones), and no more: clients round what they trim and
+ * zero to it. So opt_transfer would be the wrong one here. */
 static int plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
 {
-    (void)handle;
-    *minimum = 1;
-    *preferred = 4096;
-    *maximum = 64 << 20;
+    struct image *image = handle;
+    BlkLimits limits = {.struct_size = sizeof(limits), .request_alignment = 1, .max_transfer = MOST_AT_ONCE};
+    BlkError error = {.struct_size = sizeof(error)};
+
+    if (HAS_SLOT(image->drv, get_limits) && image->drv->get_limits(&image->bs, &limits, &error) < 0) {
+        nbdkit_error("%s", error.message);
+        return -1;
+    }
+    *minimum = limits.request_alignment;
+    *preferred = limits.request_alignment > 4096 ? limits.request_alignment : 4096;
+    *maximum = limits.max_transfer < MOST_AT_ONCE ? limits.max_transfer : MOST_AT_ONCE;
     return 0;
 }
 
