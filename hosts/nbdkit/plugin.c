@@ -288,22 +288,18 @@ static int plugin_flush(void *handle, uint32_t flags)
     return 0;
 }
 
-static int discard(struct image *image, uint32_t count, uint64_t offset)
-{
-    struct request request;
-    BlkAiocb *acb;
-
-    begin(&request);
-    acb = image->drv->aio_pdiscard(&image->bs, offset, count, on_done, &request);
-    return finish(&request, acb);
-}
-
 /* Advice: bricks that cannot punch holes have done all that was asked of them. */
 static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    int ret = discard(handle, count, offset);
+    struct image *image = handle;
+    struct request request;
+    BlkAiocb *acb;
+    int ret;
 
     (void)flags;
+    begin(&request);
+    acb = image->drv->aio_pdiscard(&image->bs, offset, count, on_done, &request);
+    ret = finish(&request, acb);
     if (ret == -EOPNOTSUPP) {
         nbdkit_debug("gluster: the bricks cannot give space back");
         return 0;
@@ -311,25 +307,34 @@ static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t f
     return conclude(ret, "trim", count, offset);
 }
 
-/* WRITE_ZEROES GOES HERE, once BlkDriver has a slot for it.
- * Until then: where a hole will do, a discard is right and fast, since what it gave back reads as zero. Elsewhere
- * EOPNOTSUPP makes nbdkit write zeroes, or tell a client that wants it fast only that it cannot be had. */
-static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+/* ENOTSUP makes nbdkit write zeroes, or tells a client that wants it fast only that it cannot be had. */
+static int no_zero(void)
 {
-    int ret = flags & NBDKIT_FLAG_MAY_TRIM ? discard(handle, count, offset) : -EOPNOTSUPP;
-
-    if (ret == -EOPNOTSUPP) {
-        nbdkit_set_error(EOPNOTSUPP);
-        return -1;
-    }
-    return conclude(ret, "zero", count, offset);
+    nbdkit_set_error(EOPNOTSUPP);
+    return -1;
 }
 
-/* Both kinds of zero above answer at once. */
+/* Fast is only what may leave a hole: without one, some volumes have zeroes written, and which is not known before. */
+static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+    struct image *image = handle;
+    bool may_trim = flags & NBDKIT_FLAG_MAY_TRIM;
+    struct request request;
+    BlkAiocb *acb;
+    int ret;
+
+    if (!HAS_SLOT(image->drv, aio_write_zeroes) || ((flags & NBDKIT_FLAG_FAST_ZERO) && !may_trim))
+        return no_zero();
+    begin(&request);
+    acb = image->drv->aio_write_zeroes(&image->bs, offset, count, may_trim ? BLK_ZERO_MAY_UNMAP : 0, on_done, &request);
+    ret = finish(&request, acb);
+    return ret == -EOPNOTSUPP ? no_zero() : conclude(ret, "zero", count, offset);
+}
+
+/* The client hears which zeroes are fast from what becomes of each. */
 static int plugin_can_fast_zero(void *handle)
 {
-    (void)handle;
-    return 1;
+    return HAS_SLOT(((struct image *)handle)->drv, aio_write_zeroes);
 }
 
 /* BLOCK STATUS GOES HERE: .can_extents and .extents, once BlkDriver has a slot for it. Without them nbdkit tells
