@@ -3,12 +3,13 @@
 """Each NBD request does to the image what NBD says, seen from outside, too: on the brick, and by what it became."""
 
 import errno
+import json
 import os
 import sys
 
 import nbd
 
-from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, wait_until, work
+from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, run, wait_until, work
 
 
 def connect(server, strict=True):
@@ -200,6 +201,46 @@ def zeroes():
             handle.shutdown()
 
 
+def told(handle, length, offset, flags=0):
+    """The extents that a request is answered with, as [(length, flags)]."""
+    got = []
+    handle.block_status(length, offset, lambda _, __, entries, ___: got.extend(entries), flags)
+    return list(zip(got[::2], got[1::2]))
+
+
+def extents():
+    """Holes are told where the volume knows them, and data is never called zero."""
+    data, hole = 0, nbd.STATE_HOLE | nbd.STATE_ZERO
+    for volume in ("plain", "rep3"):
+        path = image(volume, "nbd-extents.img")
+        with Server(volume, path, "create=64M") as server:
+            handle = nbd.NBD()
+            handle.add_meta_context("base:allocation")
+            handle.connect_uri(server.uri)
+            equal(told(handle, 64 * MiB, 0), [(64 * MiB, hole)], f"{volume}: a new image is a hole")
+            handle.pwrite(pattern(MiB, 4), 8 * MiB)
+            parts = [(8 * MiB, hole), (MiB, data), (55 * MiB, hole)]
+            equal(told(handle, 64 * MiB, 0), parts, "... with what was written in it")
+            equal(told(handle, 64 * MiB, 0, nbd.CMD_FLAG_REQ_ONE), parts[:1], "... or one part, where one is wanted")
+            equal(told(handle, MiB, 8 * MiB + MiB // 2), [(MiB // 2, data), (MiB // 2, hole)], "... or of a part")
+            handle.zero(MiB, 8 * MiB)
+            equal(sum(length for length, kind in told(handle, 64 * MiB, 0) if kind != hole), 0,
+                  "... and it is a hole again when it was zeroed")
+            for number in range(100):
+                handle.pwrite(pattern(65536, number), number * 4 * 65536)
+            handle.shutdown()
+            lines = json.loads(run("nbdinfo", "--map", "--json", server.uri).stdout)
+            found = [(line["offset"], line["length"]) for line in lines if line["type"] == data]
+            equal(found, [(number * 4 * 65536, 65536) for number in range(100)],
+                  "nbdinfo --map finds 100 pieces, more than one answer has")
+            ok(all(line["type"] in (data, hole) for line in lines), "... with nothing but holes between")
+    path = image("sharded", "nbd-extents.img")
+    with Server("sharded", path, "create=16M") as server:
+        lines = json.loads(run("nbdinfo", "--map", "--json", server.uri).stdout)
+        equal([(line["offset"], line["length"], line["type"]) for line in lines], [(0, 16 * MiB, data)],
+              "a sharded volume cannot tell: all is data")
+
+
 def read_only():
     path = image("plain", "nbd-ro.img")
     data = pattern(MiB, 3)
@@ -238,6 +279,7 @@ many_in_flight()
 one_image()
 flush_and_trim()
 zeroes()
+extents()
 read_only()
 odd_length()
 sys.exit(end())
