@@ -5,10 +5,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+#define MOST_AT_ONCE (64 << 20)
+
+/* Slots that came to the library after the plugin, which may find an older one installed. */
+#define HAS_SLOT(drv, slot) \
+    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
 
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 
@@ -87,6 +93,9 @@ static void plugin_dump(void)
     "                        several times, they are tried in that order.\n"                                         \
     "create=<SIZE>           Make the image if it is not there. One that is there keeps its data.\n"                 \
     "readonly=<BOOL>         Open it for reading only (default false; `nbdkit -r` does it, too).\n"                  \
+    "locking=<off|auto|on>   Lock the image against others while clients are connected (default off;\n"              \
+    "                        auto: if the volume has locks).\n"                                                     \
+    "share-rw=<on|off>       With locking: others who say so, too, may write it meanwhile (default off).\n"          \
     "write-cache=<on|off>    Whether Gluster may acknowledge writes from memory (default off).\n"                    \
     "connect-timeout=<SECONDS>  For a new connection, 1 to 3600 (default 30).\n"                                     \
     "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30).\n"                    \
@@ -144,14 +153,22 @@ static int plugin_can_fua(void *handle)
     return NBDKIT_FUA_EMULATE;
 }
 
-/* Any offset and length will do. Bricks read, change and write blocks of 4096 bytes (disperse volumes smaller ones).
- * 64 MiB is what nbdkit itself takes at most. */
+/* 64 MiB is what nbdkit itself takes at most. Preferred is, to NBD, the least that costs nobody reading and changing a
+ * block, which for bricks is 4096 bytes (disperse volumes smaller ones), and no more: clients round what they trim and
+ * zero to it. So opt_transfer would be the wrong one here. */
 static int plugin_block_size(void *handle, uint32_t *minimum, uint32_t *preferred, uint32_t *maximum)
 {
-    (void)handle;
-    *minimum = 1;
-    *preferred = 4096;
-    *maximum = 64 << 20;
+    struct image *image = handle;
+    BlkLimits limits = {.struct_size = sizeof(limits), .request_alignment = 1, .max_transfer = MOST_AT_ONCE};
+    BlkError error = {.struct_size = sizeof(error)};
+
+    if (HAS_SLOT(image->drv, get_limits) && image->drv->get_limits(&image->bs, &limits, &error) < 0) {
+        nbdkit_error("%s", error.message);
+        return -1;
+    }
+    *minimum = limits.request_alignment;
+    *preferred = limits.request_alignment > 4096 ? limits.request_alignment : 4096;
+    *maximum = limits.max_transfer < MOST_AT_ONCE ? limits.max_transfer : MOST_AT_ONCE;
     return 0;
 }
 
@@ -271,22 +288,18 @@ static int plugin_flush(void *handle, uint32_t flags)
     return 0;
 }
 
-static int discard(struct image *image, uint32_t count, uint64_t offset)
-{
-    struct request request;
-    BlkAiocb *acb;
-
-    begin(&request);
-    acb = image->drv->aio_pdiscard(&image->bs, offset, count, on_done, &request);
-    return finish(&request, acb);
-}
-
 /* Advice: bricks that cannot punch holes have done all that was asked of them. */
 static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    int ret = discard(handle, count, offset);
+    struct image *image = handle;
+    struct request request;
+    BlkAiocb *acb;
+    int ret;
 
     (void)flags;
+    begin(&request);
+    acb = image->drv->aio_pdiscard(&image->bs, offset, count, on_done, &request);
+    ret = finish(&request, acb);
     if (ret == -EOPNOTSUPP) {
         nbdkit_debug("gluster: the bricks cannot give space back");
         return 0;
@@ -294,29 +307,73 @@ static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t f
     return conclude(ret, "trim", count, offset);
 }
 
-/* WRITE_ZEROES GOES HERE, once BlkDriver has a slot for it.
- * Until then: where a hole will do, a discard is right and fast, since what it gave back reads as zero. Elsewhere
- * EOPNOTSUPP makes nbdkit write zeroes, or tell a client that wants it fast only that it cannot be had. */
+/* ENOTSUP makes nbdkit write zeroes, or tells a client that wants it fast only that it cannot be had. */
+static int no_zero(void)
+{
+    nbdkit_set_error(EOPNOTSUPP);
+    return -1;
+}
+
+/* Fast is only what may leave a hole: without one, some volumes have zeroes written, and which is not known before. */
 static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-    int ret = flags & NBDKIT_FLAG_MAY_TRIM ? discard(handle, count, offset) : -EOPNOTSUPP;
+    struct image *image = handle;
+    bool may_trim = flags & NBDKIT_FLAG_MAY_TRIM;
+    struct request request;
+    BlkAiocb *acb;
+    int ret;
 
-    if (ret == -EOPNOTSUPP) {
-        nbdkit_set_error(EOPNOTSUPP);
-        return -1;
-    }
-    return conclude(ret, "zero", count, offset);
+    if (!HAS_SLOT(image->drv, aio_write_zeroes) || ((flags & NBDKIT_FLAG_FAST_ZERO) && !may_trim))
+        return no_zero();
+    begin(&request);
+    acb = image->drv->aio_write_zeroes(&image->bs, offset, count, may_trim ? BLK_ZERO_MAY_UNMAP : 0, on_done, &request);
+    ret = finish(&request, acb);
+    return ret == -EOPNOTSUPP ? no_zero() : conclude(ret, "zero", count, offset);
 }
 
-/* Both kinds of zero above answer at once. */
+/* The client hears which zeroes are fast from what becomes of each. */
 static int plugin_can_fast_zero(void *handle)
 {
-    (void)handle;
-    return 1;
+    return HAS_SLOT(((struct image *)handle)->drv, aio_write_zeroes);
 }
 
-/* BLOCK STATUS GOES HERE: .can_extents and .extents, once BlkDriver has a slot for it. Without them nbdkit tells
- * clients that all is data, which is right, though not fast. */
+static int plugin_can_extents(void *handle)
+{
+    return HAS_SLOT(((struct image *)handle)->drv, block_status);
+}
+
+/* Each costs a network round trip or two. A client asks again for what the answer leaves out. */
+#define MOST_EXTENTS 64
+
+static int plugin_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents *extents)
+{
+    struct image *image = handle;
+    uint64_t end = offset + count;
+    int n;
+
+    for (n = 0; offset < end && n < MOST_EXTENTS; n++) {
+        BlkError error = {.struct_size = sizeof(error)};
+        BlkBlockStatus status = {.struct_size = sizeof(status)};
+        uint32_t type = 0;
+        int ret = image->drv->block_status(&image->bs, offset, end - offset, &status, &error);
+
+        if (ret < 0) {
+            nbdkit_error("%s", error.message);
+            nbdkit_set_error(nbd_errno(-ret));
+            return -1;
+        }
+        if (status.flags & BLK_STATUS_ZERO)
+            type |= NBDKIT_EXTENT_ZERO;
+        if (status.flags & BLK_STATUS_HOLE)
+            type |= NBDKIT_EXTENT_HOLE;
+        if (nbdkit_add_extent(extents, offset, status.length, type) < 0)
+            return -1;
+        if (flags & NBDKIT_FLAG_REQ_ONE)
+            break;
+        offset += status.length;
+    }
+    return 0;
+}
 
 static struct nbdkit_plugin plugin = {
     .name = "gluster",
@@ -339,6 +396,7 @@ static struct nbdkit_plugin plugin = {
     .can_multi_conn = plugin_can_multi_conn,
     .can_fua = plugin_can_fua,
     .can_fast_zero = plugin_can_fast_zero,
+    .can_extents = plugin_can_extents,
     .block_size = plugin_block_size,
     .export_description = plugin_export_description,
     .pread = plugin_pread,
@@ -346,6 +404,7 @@ static struct nbdkit_plugin plugin = {
     .flush = plugin_flush,
     .trim = plugin_trim,
     .zero = plugin_zero,
+    .extents = plugin_extents,
 };
 
 NBDKIT_REGISTER_PLUGIN(plugin)

@@ -45,8 +45,8 @@ int params_set(const char *key, const char *value);
 /* To be called when all are there; finds the driver. */
 int params_complete(void);
 void params_free(void);
-/* The options of open, or with a size those of create, which takes the URI apart from them. To be freed; the strings
- * live as long as the parameters. NULL with an error. */
+/* The options of open, or with a size those of create, which takes the URI apart from them and knows no share-rw. To be
+ * freed; the strings live as long as the parameters. NULL with an error. */
 BlkOption *params_options(const char *size);
 
 /* ---- drivers: plugin.c --------------------------------------------------------------------------------------- */

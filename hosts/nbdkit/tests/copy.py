@@ -36,6 +36,28 @@ def info_and_copy():
         ok(sha(f"{work}/back") != sha(source), "... and one wrong bit would have shown")
 
 
+def occupied(path):
+    return os.stat(path).st_blocks * 512
+
+
+def sparse():
+    """A sparse disk stays sparse on its way into an image and out of it."""
+    path = image("rep3", "nbd-sparse.img")
+    source = write_file("sparse", pattern(2 * MiB, 17))
+    os.truncate(source, SIZE)
+    with Server("rep3", path, f"create={SIZE}") as server:
+        run("nbdcopy", write_file("full", pattern(SIZE, 18)), server.uri)
+        ok(all(occupied(brick("rep3", path, node)) >= SIZE for node in (1, 2, 3)), "an image full of data")
+        done = run("nbdcopy", source, server.uri)
+        equal(done.returncode, 0, "nbdcopy of a sparse disk over it")
+        equal({sha(brick("rep3", path, node)) for node in (1, 2, 3)}, {sha(source)}, "... leaves its bytes")
+        most = max(occupied(brick("rep3", path, node)) for node in (1, 2, 3))
+        ok(most < 4 * MiB, "... and gives the rest of the space back", f"{most} bytes are occupied")
+        done = run("nbdcopy", server.uri, f"{work}/out")
+        equal([done.returncode, sha(f"{work}/out")], [0, sha(source)], "nbdcopy out of it")
+        ok(occupied(f"{work}/out") < 4 * MiB, "... makes a sparse disk", f"{occupied(f'{work}/out')} bytes")
+
+
 def eight_connections():
     """A flush on one connection covers the others, and what one wrote the others read."""
     path = image("sharded", "nbd-eight.img")
@@ -114,6 +136,7 @@ def filters():
 
 
 info_and_copy()
+sparse()
 eight_connections()
 fio()
 filters()

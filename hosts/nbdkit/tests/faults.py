@@ -220,8 +220,37 @@ def healed_by_leaving():
             equal(file.read(4), b"kept", "after all clients left and came again it does not")
 
 
+def forgotten_lock():
+    """A brick that was restarted has forgotten the lock: nothing goes on without it, until clients come again."""
+    path = image("plain", "nbd-forgotten.img")
+    with Server("plain", path, "create=1M", "locking=on") as server:
+        handle = connect(server)
+        handle.pwrite(b"kept", 0)
+        handle.flush()
+        cluster("kill-brick", "plain", "1")
+        cluster("restart-brick", "plain", "1")
+        # The brick is there: who opens the image anew has it, but for a moment in which it connects.
+        with Server("plain", path) as other:
+            ok(wait_until(60, lambda: run("nbdinfo", "--size", other.uri).returncode == 0), "the brick is back")
+        errors = []
+        for call in (lambda: handle.pwrite(b"lost", 0), handle.flush):
+            try:
+                call()
+                errors.append(None)
+            except nbd.Error as error:
+                errors.append(error.errno)
+        equal(errors, ["EIO", "EIO"], "it serves the old opening's writes and flushes no more")
+        handle.shutdown()
+        ok(wait_until(30, lambda: "has forgotten its lock" in server.said()), "... the log says why", server.said())
+        handle = connect(server)
+        equal(bytes(handle.pread(4, 0)), b"kept", "clients that come again find what was flushed")
+        handle.pwrite(b"more", 0)
+        handle.flush()
+        handle.shutdown()
+
+
 for test in (killed_client, killed_client_of_many_threads, told_to_end, closed_and_opened, killed_replica,
-             killed_only_brick, healed_by_leaving):
+             killed_only_brick, healed_by_leaving, forgotten_lock):
     if test.__name__ in sys.argv[1:] or not sys.argv[1:]:
         test()
 sys.exit(end())

@@ -3,12 +3,13 @@
 """Each NBD request does to the image what NBD says, seen from outside, too: on the brick, and by what it became."""
 
 import errno
+import json
 import os
 import sys
 
 import nbd
 
-from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, wait_until, work
+from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, run, wait_until, work
 
 
 def connect(server, strict=True):
@@ -117,12 +118,12 @@ def one_image():
             equal(calls, [("close", 0, 0)], "... and is closed after the last one")
 
 
-def flush_trim_zero():
-    path = image("plain", "nbd-zero.img")
+def flush_and_trim():
+    path = image("plain", "nbd-flush.img")
     with Server("plain", path, "create=8M", env={"LD_PRELOAD": SPY, "SPY_LOG": LOG}) as server:
         handle = connect(server)
         data = pattern(MiB, 1)
-        for flag in ("can_flush", "can_fua", "can_trim", "can_zero", "can_fast_zero", "can_multi_conn"):
+        for flag in ("can_flush", "can_fua", "can_trim", "can_multi_conn"):
             ok(getattr(handle, flag)(), flag)
         equal([handle.get_block_size(kind) for kind in (nbd.SIZE_MINIMUM, nbd.SIZE_PREFERRED, nbd.SIZE_MAXIMUM)],
               [1, 4096, 64 * MiB], "block sizes")
@@ -136,30 +137,108 @@ def flush_trim_zero():
         ok(handle.pread(MiB, 0) == data[:100] + bytes(4096) + data[4196:], "... that empties just its bytes")
         equal(became(lambda: handle.trim(4096, 0, nbd.CMD_FLAG_FUA))[-1], ("fsync", 0, 0), "a trim with FUA is synced")
 
-        handle.pwrite(data, 0)
-        equal(became(lambda: handle.zero(64 * 1024, 7)), [("discard", 7, 64 * 1024)],
-              "zeroes where a hole will do are a discard")
-        ok(handle.pread(MiB, 0) == data[:7] + bytes(64 * 1024) + data[7 + 64 * 1024:], "... that reads as zero")
-
-        handle.pwrite(data, 0)
-        calls = became(lambda: handle.zero(64 * 1024, 7, nbd.CMD_FLAG_NO_HOLE))
-        equal({call[0] for call in calls}, {"write"}, "zeroes without a hole are written")
-        ok(handle.pread(MiB, 0) == data[:7] + bytes(64 * 1024) + data[7 + 64 * 1024:], "... just there")
-        equal(became(lambda: handle.zero(4096, 0, nbd.CMD_FLAG_NO_HOLE | nbd.CMD_FLAG_FUA))[-1], ("fsync", 0, 0),
-              "zeroes with FUA are synced")
-
-        handle.pwrite(data, 0)
-        flags = nbd.CMD_FLAG_NO_HOLE | nbd.CMD_FLAG_FAST_ZERO
-        equal(refused(lambda: handle.zero(64 * 1024, 0, flags)), errno.ENOTSUP, "fast zeroes without a hole: no")
-        ok(handle.pread(MiB, 0) == data, "... and nothing was touched")
-        equal(became(lambda: handle.zero(64 * 1024, 0, nbd.CMD_FLAG_FAST_ZERO)), [("discard", 0, 64 * 1024)],
-              "fast zeroes with a hole are")
-        ok(handle.pread(MiB, 0) == bytes(64 * 1024) + data[64 * 1024:], "... and read as zero")
-
-        blocks = os.stat(brick("plain", path)).st_blocks
+        full = blocks(path)
         handle.trim(2 * MiB, 0)
-        ok(os.stat(brick("plain", path)).st_blocks <= blocks - 2 * 1800, "a trim gives the brick its space back")
+        ok(blocks(path) <= full - 2 * 1800, "a trim gives the brick its space back")
         handle.shutdown()
+
+
+def blocks(path, volume="plain"):
+    """What the image occupies on a brick, in units of 512 bytes."""
+    return os.stat(brick(volume, path)).st_blocks
+
+
+def zeroes():
+    """They read as zero, just there, and take space or not as the client said."""
+    path = image("plain", "nbd-zero.img")
+    hole, kept = 0, nbd.CMD_FLAG_NO_HOLE
+    fast, fua = nbd.CMD_FLAG_FAST_ZERO, nbd.CMD_FLAG_FUA
+    with Server("plain", path, "create=8M", env={"LD_PRELOAD": SPY, "SPY_LOG": LOG}) as server:
+        handle = connect(server)
+        data = pattern(MiB, 1)
+        holed = data[:7] + bytes(64 * 1024) + data[7 + 64 * 1024:]
+        for flag in ("can_zero", "can_fast_zero"):
+            ok(getattr(handle, flag)(), flag)
+        for flags, call, text in ((hole, "discard", "zeroes where a hole will do"),
+                                  (hole | fast, "discard", "fast ones"),
+                                  (kept, "zerofill", "zeroes without a hole")):
+            handle.pwrite(data, 0)
+            equal(became(lambda: handle.zero(64 * 1024, 7, flags)), [(call, 7, 64 * 1024)], f"{text} are a {call}")
+            ok(handle.pread(MiB, 0) == holed, "... that reads as zero, just there")
+            ok(holed != data and handle.pread(MiB, 1) != holed, "... and a byte too far would have shown")
+            equal(became(lambda: handle.zero(4096, 0, flags | fua))[-1], ("fsync", 0, 0), "... and with FUA is synced")
+
+        handle.pwrite(data, 0)
+        equal(refused(lambda: handle.zero(64 * 1024, 0, kept | fast)), errno.ENOTSUP, "fast ones without a hole: no")
+        ok(handle.pread(MiB, 0) == data, "... and nothing was touched")
+
+        full = blocks(path)
+        handle.zero(MiB, 0, kept)
+        ok(blocks(path) >= full, "zeroes without a hole keep the space")
+        ok(handle.pread(MiB, 0) == bytes(MiB), "... and are zeroes")
+        handle.pwrite(data, 0)
+        handle.zero(MiB, 0, hole)
+        ok(blocks(path) <= full - 1800, "zeroes where a hole will do give it back")
+        handle.zero(MiB, 0, kept)
+        ok(blocks(path) >= full, "zeroes without a hole take it where one was")
+        equal(refused(lambda: connect(server, strict=False).zero(2 * MiB, 7 * MiB, kept)), errno.ENOSPC,
+              "zeroes past the end are ENOSPC")
+        equal(os.path.getsize(brick("plain", path)), 8 * MiB, "... and grow nothing")
+        handle.shutdown()
+
+    # Bricks of disperse volumes have no zerofill.
+    for volume in ("disp", "sharded"):
+        path = image(volume, "nbd-zero.img")
+        with Server(volume, path, "create=12M") as server:
+            handle = connect(server)
+            data = pattern(9 * MiB, 2)
+            for flags in (hole, kept):
+                handle.pwrite(data, MiB)
+                handle.zero(8 * MiB + 3, MiB + 5, flags)
+                ok(handle.pread(9 * MiB, MiB) == data[:5] + bytes(8 * MiB + 3) + data[8 * MiB + 8:],
+                   f"{volume}: zeroes {'without a hole' if flags else 'where a hole will do'}")
+                ok(handle.pread(9 * MiB, MiB) != data, "... and what was there would have shown")
+            handle.shutdown()
+
+
+def told(handle, length, offset, flags=0):
+    """The extents that a request is answered with, as [(length, flags)]."""
+    got = []
+    handle.block_status(length, offset, lambda _, __, entries, ___: got.extend(entries), flags)
+    return list(zip(got[::2], got[1::2]))
+
+
+def extents():
+    """Holes are told where the volume knows them, and data is never called zero."""
+    data, hole = 0, nbd.STATE_HOLE | nbd.STATE_ZERO
+    for volume in ("plain", "rep3"):
+        path = image(volume, "nbd-extents.img")
+        with Server(volume, path, "create=64M") as server:
+            handle = nbd.NBD()
+            handle.add_meta_context("base:allocation")
+            handle.connect_uri(server.uri)
+            equal(told(handle, 64 * MiB, 0), [(64 * MiB, hole)], f"{volume}: a new image is a hole")
+            handle.pwrite(pattern(MiB, 4), 8 * MiB)
+            parts = [(8 * MiB, hole), (MiB, data), (55 * MiB, hole)]
+            equal(told(handle, 64 * MiB, 0), parts, "... with what was written in it")
+            equal(told(handle, 64 * MiB, 0, nbd.CMD_FLAG_REQ_ONE), parts[:1], "... or one part, where one is wanted")
+            equal(told(handle, MiB, 8 * MiB + MiB // 2), [(MiB // 2, data), (MiB // 2, hole)], "... or of a part")
+            handle.zero(MiB, 8 * MiB)
+            equal(sum(length for length, kind in told(handle, 64 * MiB, 0) if kind != hole), 0,
+                  "... and it is a hole again when it was zeroed")
+            for number in range(100):
+                handle.pwrite(pattern(65536, number), number * 4 * 65536)
+            handle.shutdown()
+            lines = json.loads(run("nbdinfo", "--map", "--json", server.uri).stdout)
+            found = [(line["offset"], line["length"]) for line in lines if line["type"] == data]
+            equal(found, [(number * 4 * 65536, 65536) for number in range(100)],
+                  "nbdinfo --map finds 100 pieces, more than one answer has")
+            ok(all(line["type"] in (data, hole) for line in lines), "... with nothing but holes between")
+    path = image("sharded", "nbd-extents.img")
+    with Server("sharded", path, "create=16M") as server:
+        lines = json.loads(run("nbdinfo", "--map", "--json", server.uri).stdout)
+        equal([(line["offset"], line["length"], line["type"]) for line in lines], [(0, 16 * MiB, data)],
+              "a sharded volume cannot tell: all is data")
 
 
 def read_only():
@@ -198,7 +277,9 @@ def odd_length():
 read_and_write()
 many_in_flight()
 one_image()
-flush_trim_zero()
+flush_and_trim()
+zeroes()
+extents()
 read_only()
 odd_length()
 sys.exit(end())

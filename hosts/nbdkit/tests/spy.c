@@ -53,6 +53,18 @@ int glfs_pwritev_async(glfs_fd_t *fd, const struct iovec *iov, int count, off_t 
     return NEXT(glfs_pwritev_async)(fd, iov, count, offset, flags, fn, data);
 }
 
+int glfs_discard(glfs_fd_t *fd, off_t offset, size_t length)
+{
+    note("discard", offset, length);
+    return NEXT(glfs_discard)(fd, offset, length);
+}
+
+int glfs_zerofill(glfs_fd_t *fd, off_t offset, off_t length)
+{
+    note("zerofill", offset, length);
+    return NEXT(glfs_zerofill)(fd, offset, length);
+}
+
 int glfs_discard_async(glfs_fd_t *fd, off_t offset, size_t length, glfs_io_cbk fn, void *data)
 {
     note("discard", offset, length);

@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+import nbd
+
 from harness import (MiB, PLUGIN, SERVER, SOCKET, Server, WITNESS, brick, end, equal, image, ok, pattern, run, sha, uri,
                      wait_until, work)
 
@@ -83,6 +85,8 @@ def bad_input():
         ("a bad truth value", [uri("plain", exists), "readonly=maybe"], ["could not decipher boolean"]),
         ("a bad write-cache", [uri("plain", exists), "write-cache=maybe"],
          ["write-cache takes on or off, not 'maybe'"]),
+        ("a bad locking", [uri("plain", exists), "locking=maybe"], ["locking takes on, auto or off, not 'maybe'"]),
+        ("sharing without a lock", [uri("plain", exists), "share-rw=on"], ["needs locking=on or locking=auto"]),
         ("a bad timeout", [uri("plain", exists), "connect-timeout=0"], ["connect-timeout takes a number of seconds"]),
     ):
         code, said, pid = daemon(*words)
@@ -131,7 +135,7 @@ def texts():
     ok(wanted <= set(dump), "--dump-plugin", f"lacks {wanted - set(dump)}")
     ok(any(line.startswith("blkgluster_version=1.") for line in dump), "... with the library's version")
     said = run("nbdkit", PLUGIN, "--help").stdout
-    known = ("[uri=]", "volume=", "path=", "server=", "create=", "readonly=", "write-cache=", "connect-timeout=",
+    known = ("[uri=]", "volume=", "path=", "server=", "create=", "readonly=", "locking=", "share-rw=", "write-cache=", "connect-timeout=",
              "keep-connection=")
     missing = [key for key in known if f"\n{key}<" not in said]
     equal(missing, [], "--help explains every parameter")
@@ -167,6 +171,50 @@ def readme():
     equal(sha(brick("plain", path)), sha(disk), "nbdcopy's copy is in the image")
 
 
+def locks():
+    """With locking=on, whoever comes second does not get the image while the first one's clients use it."""
+    path = image("rep3", "nbd-locked.img")
+    where = uri("rep3", path)
+    alone, shared = ["locking=on"], ["locking=on", "share-rw=on"]
+
+    def use(server):
+        handle = nbd.NBD()
+        handle.connect_uri(server.uri)
+        return handle
+
+    def starts(*words):
+        code, said, pid = daemon(where, *words)
+        if pid:
+            stop_daemon(pid)
+        return code, said
+
+    with Server("rep3", path, "create=1M", *alone) as first, Server("rep3", path, *alone) as second:
+        client = use(first)
+        for words in (alone, [*alone, "readonly=true"], [*alone, "create=1M"]):
+            code, said = starts(*words)
+            ok(code == 1 and f"image {where} is locked (EBUSY): another one has it open" in said,
+               f"a second server is refused: {' '.join(words)}", f"exit code {code}: {said}")
+        equal(starts()[0], 0, "... one that does not ask is not")
+        ok(run("nbdinfo", second.uri).returncode != 0, "a server that was there turns its clients away")
+        ok("is locked (EBUSY)" in second.said(), "... and its log says why", second.said())
+        client.pwrite(b"still here", 0)
+        equal(bytes(use(first).pread(10, 0)), b"still here", "the first one's clients go on, old and new")
+        client.shutdown()
+        ok(wait_until(30, lambda: run("nbdinfo", second.uri).returncode == 0), "when they have left, others' may come")
+        equal(starts(*alone)[0], 0, "... and a second server starts")
+
+    path = image("rep3", "nbd-shared.img")
+    with Server("rep3", path, "create=1M", *shared) as first, Server("rep3", path, *shared) as second:
+        one, other = use(first), use(second)
+        one.pwrite(b"shared", 4096)
+        equal(bytes(other.pread(6, 4096)), b"shared", "share-rw=on on both: both serve it")
+        where = uri("rep3", path)
+        code, said = starts(*alone)
+        ok(code == 1 and "is locked (EBUSY)" in said, "... and one that does not share is refused", said)
+        for handle in (one, other):
+            handle.shutdown()
+
+
 def gone_later():
     """An image that is taken away while the server has no client: the client is told, the server lives on."""
     path = image("plain", "nbd-later.img")
@@ -182,5 +230,6 @@ bad_input()
 names()
 texts()
 readme()
+locks()
 gone_later()
 sys.exit(end())
