@@ -72,7 +72,20 @@ int coroutine_fn node_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t 
     return request_wait(&request, image->blk->aio_pdiscard(&image->state, offset, bytes, request_done, &request));
 }
 
-/* node_co_pwrite_zeroes goes here, and node_co_block_status after it. */
+/*
+ * BDRV_REQ_NO_FALLBACK never comes here: it is not in supported_zero_flags, so that QEMU answers -ENOTSUP itself. No
+ * volume is sure to be faster than writing: the bricks, too, write zeroes where none may be punched.
+ */
+int coroutine_fn node_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes, BdrvRequestFlags flags)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    Request request = { .co = qemu_coroutine_self() };
+    uint32_t blk_flags = flags & BDRV_REQ_MAY_UNMAP ? BLK_ZERO_MAY_UNMAP : 0;
+
+    return request_wait(&request, image->blk->aio_write_zeroes(&image->state, offset, bytes, blk_flags, request_done,
+                                                               &request));
+}
 
 int coroutine_fn node_co_flush(BlockDriverState *bs)
 {

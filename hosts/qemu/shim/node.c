@@ -37,6 +37,7 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         location_free(node->location);
         return ret;
     }
+    bs->supported_zero_flags = BDRV_REQ_MAY_UNMAP;
     /* blkgluster's truncate: new bytes read as zero. */
     bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;
     return 0;
