@@ -46,6 +46,7 @@ static const char *const strong_opts[] = { "volume", "path", "server.", NULL };
         .bdrv_co_preadv = node_co_preadv,                                                                              \
         .bdrv_co_pwritev = node_co_pwritev,                                                                            \
         .bdrv_co_pdiscard = node_co_pdiscard,                                                                          \
+        .bdrv_co_block_status = node_co_block_status,                                                                  \
         .bdrv_co_pwrite_zeroes = node_co_pwrite_zeroes,                                                                \
         .bdrv_co_flush_to_disk = node_co_flush,                                                                        \
         PLUG_SLOTS                                                                                                     \

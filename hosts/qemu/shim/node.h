@@ -26,6 +26,8 @@ int coroutine_fn node_co_preadv(BlockDriverState *bs, int64_t offset, int64_t by
 int coroutine_fn node_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
                                  BdrvRequestFlags flags);
 int coroutine_fn node_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
+int coroutine_fn node_co_block_status(BlockDriverState *bs, bool want_zero, int64_t offset, int64_t bytes,
+                                      int64_t *pnum, int64_t *map, BlockDriverState **file);
 int coroutine_fn node_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes, BdrvRequestFlags flags);
 int coroutine_fn node_co_flush(BlockDriverState *bs);
 void node_io_plug(BlockDriverState *bs);
