@@ -13,6 +13,7 @@ typedef struct Watch Watch;
 typedef struct GlusterImage {
     BlkState state; /* stays in place from open to close */
     const BlkDriver *blk;
+    BlkLimits limits; /* the same until it is closed */
     AioContext *ctx;
     Watch *watch; /* NULL while no AioContext polls the completion fd */
     int fd;

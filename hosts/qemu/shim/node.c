@@ -97,10 +97,17 @@ void node_detach_aio_context(BlockDriverState *bs)
 
 void node_refresh_limits(BlockDriverState *bs, Error **errp)
 {
+    GlusterNode *node = bs->opaque;
+    const BlkLimits *limits = &node->image->limits;
+    int64_t align = limits->request_alignment;
+
     (void)errp;
-    /* Any offset and length will do, except on bricks that open the file with O_DIRECT. QEMU cannot be asked for more
-     * than is right for all of them; bricks on disks with sectors of 4 KiB take cache.direct=off. */
-    bs->bl.request_alignment = bs->open_flags & BDRV_O_NOCACHE ? BLK_SECTOR_SIZE : 1;
+    bs->bl.request_alignment = align;
+    bs->bl.opt_transfer = limits->opt_transfer;
+    bs->bl.max_transfer = MIN(limits->max_transfer, QEMU_ALIGN_DOWN(INT_MAX, limits->opt_transfer));
+    bs->bl.max_iov = MIN(limits->max_iov, IOV_MAX);
+    bs->bl.max_pdiscard = QEMU_ALIGN_DOWN(limits->max_discard, align);
+    bs->bl.max_pwrite_zeroes = QEMU_ALIGN_DOWN(limits->max_write_zeroes, align);
 }
 
 int node_has_zero_init(BlockDriverState *bs)
