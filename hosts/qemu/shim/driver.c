@@ -11,7 +11,9 @@ static QemuOptsList create_opts = {
     .head = QTAILQ_HEAD_INITIALIZER(create_opts.head),
     .desc = {
         { .name = BLOCK_OPT_SIZE, .type = QEMU_OPT_SIZE, .help = "Virtual disk size" },
-        { .name = BLOCK_OPT_PREALLOC, .type = QEMU_OPT_STRING, .help = "Preallocation mode (allowed values: off)" },
+        { .name = BLOCK_OPT_PREALLOC,
+          .type = QEMU_OPT_STRING,
+          .help = "Preallocation mode (allowed values: off, falloc, full)" },
         { .name = "debug", .type = QEMU_OPT_NUMBER, .help = "Level of Gluster's messages, 0 (none) to 9 (all)" },
         { .name = "logfile", .type = QEMU_OPT_STRING, .help = "File for Gluster's messages" },
         { /* end of list */ }

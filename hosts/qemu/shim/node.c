@@ -131,21 +131,37 @@ int64_t LENGTH_FN node_allocated(BlockDriverState *bs)
     return node->image->blk->get_allocated_file_size(&node->image->state);
 }
 
+/* One of BLK_PREALLOC_*, or -1: Gluster knows nothing of the metadata of an image format. */
+static int preallocation(PreallocMode mode)
+{
+    switch (mode) {
+    case PREALLOC_MODE_OFF:
+        return BLK_PREALLOC_OFF;
+    case PREALLOC_MODE_FALLOC:
+        return BLK_PREALLOC_FALLOC;
+    case PREALLOC_MODE_FULL:
+        return BLK_PREALLOC_FULL;
+    default:
+        return -1;
+    }
+}
+
+/* Blocks the thread while space is allocated, as QEMU's own driver does. */
 int coroutine_fn node_co_truncate(BlockDriverState *bs, int64_t offset, bool exact, PreallocMode prealloc,
                                   BdrvRequestFlags flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
     BlkError error = { .struct_size = sizeof(error) };
+    int how = preallocation(prealloc);
     int ret;
 
     (void)exact;
     (void)flags;
-    /* Preallocation of [present length, offset) goes here. */
-    if (prealloc != PREALLOC_MODE_OFF) {
-        error_setg(errp, "preallocation=%s is not possible yet on Gluster; there is 'off'", PreallocMode_str(prealloc));
+    if (how < 0) {
+        error_setg(errp, "preallocation takes off, falloc or full, not '%s'", PreallocMode_str(prealloc));
         return -ENOTSUP;
     }
-    ret = node->image->blk->truncate(&node->image->state, offset, &error);
+    ret = node->image->blk->truncate_with_preallocation(&node->image->state, offset, how, NULL, NULL, &error);
     if (ret < 0) {
         error_setg(errp, "%s", error.message);
     }
