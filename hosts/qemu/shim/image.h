@@ -25,6 +25,7 @@ typedef struct GlusterImage {
 typedef struct GlusterNode {
     GlusterImage *image;
     GlusterLocation location;
+    bool lock_later; /* opened while another host has it, see lock.c */
 } GlusterNode;
 
 /* Blocks until connected. `flags` are BDRV_O_*. 0 and *image, or -errno. */

@@ -17,7 +17,6 @@ static bool same_layout(BlockDriverState *bs)
 int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
-    AioContext *ctx = bdrv_get_aio_context(bs);
     Error *local_err = NULL;
     int ret;
 
@@ -26,17 +25,21 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         return -EINVAL;
     }
     node->location = location_from_options(options);
-    ret = image_open(&node->image, node->location, flags, ctx, &local_err);
+    if (bs->force_share) {
+        node->location = location_with_shared_lock(node->location);
+    }
+    ret = node_open_image(bs, &node->image, flags, &local_err);
     if ((ret == -EACCES || ret == -EROFS) && !bdrv_apply_auto_read_only(bs, NULL, NULL)) {
         error_free(local_err);
         local_err = NULL;
-        ret = image_open(&node->image, node->location, flags & ~BDRV_O_RDWR, ctx, &local_err);
+        ret = node_open_image(bs, &node->image, flags & ~BDRV_O_RDWR, &local_err);
     }
     if (ret < 0) {
         error_propagate(errp, local_err);
         location_free(node->location);
         return ret;
     }
+    node->lock_later = node_locks_later(node, flags);
     bs->supported_zero_flags = BDRV_REQ_MAY_UNMAP;
     /* blkgluster's truncate: new bytes read as zero. */
     bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;
@@ -55,11 +58,17 @@ void node_close(BlockDriverState *bs)
 
 int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp)
 {
-    GlusterNode *node = state->bs->opaque;
     GlusterImage *image = NULL;
-    int ret = image_open(&image, node->location, state->flags, bdrv_get_aio_context(state->bs), errp);
+    int ret = node_give_lock(state->bs, errp);
 
     (void)queue;
+    if (ret < 0) {
+        return ret;
+    }
+    ret = node_open_image(state->bs, &image, state->flags, errp);
+    if (ret < 0) {
+        node_take_lock_back(state->bs);
+    }
     state->opaque = image;
     return ret;
 }
@@ -71,6 +80,7 @@ void node_reopen_commit(BDRVReopenState *state)
     GlusterImage *old = node->image;
 
     node->image = state->opaque;
+    node->lock_later = node_locks_later(node, state->flags);
     state->opaque = NULL;
     image_close(old);
 }
@@ -79,6 +89,7 @@ void node_reopen_abort(BDRVReopenState *state)
 {
     image_close(state->opaque);
     state->opaque = NULL;
+    node_take_lock_back(state->bs);
 }
 
 void node_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
