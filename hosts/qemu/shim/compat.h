@@ -16,6 +16,7 @@
 #include "qemu/error-report.h"
 #include "qemu/module.h"
 #include "qemu/option.h"
+#include "qemu/units.h"
 
 /* QObject's headers have moved. */
 #if QEMU_MAJOR >= 10

@@ -6,23 +6,19 @@
 #include "location.h"
 #include "node.h"
 
-/* Takes `location`. Blocks the caller until connected, as QEMU's own driver does. */
+/* Takes `location`. Blocks the caller until connected, and while space is allocated, as QEMU's own driver does. */
 static int create(GlusterLocation location, const char *filename, uint64_t size, const char *preallocation,
                   Error **errp)
 {
     BlkError error = { .struct_size = sizeof(error) };
     g_autofree char *bytes = g_strdup_printf("%" PRIu64, size);
-    int ret = -ENOTSUP;
+    int ret;
 
-    /* Preallocation goes here. */
-    if (preallocation && strcmp(preallocation, "off")) {
-        error_setg(errp, "preallocation=%s is not possible yet on Gluster; there is 'off'", preallocation);
-    } else {
-        location = location_with(location, "size", bytes);
-        ret = host_driver(filename)->create(filename, location, &error);
-        if (ret < 0) {
-            error_setg(errp, "%s", error.message);
-        }
+    location = location_with(location, "size", bytes);
+    location = location_with(location, "preallocation", preallocation);
+    ret = host_driver(filename)->create(filename, location, &error);
+    if (ret < 0) {
+        error_setg(errp, "%s", error.message);
     }
     location_free(location);
     return ret;

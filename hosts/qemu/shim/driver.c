@@ -11,7 +11,9 @@ static QemuOptsList create_opts = {
     .head = QTAILQ_HEAD_INITIALIZER(create_opts.head),
     .desc = {
         { .name = BLOCK_OPT_SIZE, .type = QEMU_OPT_SIZE, .help = "Virtual disk size" },
-        { .name = BLOCK_OPT_PREALLOC, .type = QEMU_OPT_STRING, .help = "Preallocation mode (allowed values: off)" },
+        { .name = BLOCK_OPT_PREALLOC,
+          .type = QEMU_OPT_STRING,
+          .help = "Preallocation mode (allowed values: off, falloc, full)" },
         { .name = "debug", .type = QEMU_OPT_NUMBER, .help = "Level of Gluster's messages, 0 (none) to 9 (all)" },
         { .name = "logfile", .type = QEMU_OPT_STRING, .help = "File for Gluster's messages" },
         { /* end of list */ }
@@ -34,6 +36,8 @@ static const char *const strong_opts[] = { "volume", "path", "server.", NULL };
         .bdrv_reopen_prepare = node_reopen_prepare,                                                                    \
         .bdrv_reopen_commit = node_reopen_commit,                                                                      \
         .bdrv_reopen_abort = node_reopen_abort,                                                                        \
+        .bdrv_inactivate = node_inactivate,                                                                            \
+        .bdrv_co_invalidate_cache = node_co_invalidate_cache,                                                          \
         .bdrv_co_create = node_co_create,                                                                              \
         .bdrv_co_create_opts = node_co_create_opts,                                                                    \
         .SLOT_GETLENGTH = node_getlength,                                                                              \
@@ -46,6 +50,8 @@ static const char *const strong_opts[] = { "volume", "path", "server.", NULL };
         .bdrv_co_preadv = node_co_preadv,                                                                              \
         .bdrv_co_pwritev = node_co_pwritev,                                                                            \
         .bdrv_co_pdiscard = node_co_pdiscard,                                                                          \
+        .bdrv_co_block_status = node_co_block_status,                                                                  \
+        .bdrv_co_pwrite_zeroes = node_co_pwrite_zeroes,                                                                \
         .bdrv_co_flush_to_disk = node_co_flush,                                                                        \
         PLUG_SLOTS                                                                                                     \
     }

@@ -90,15 +90,26 @@ int image_open(GlusterImage **out, const BlkOption *location, int flags, AioCont
     blk_flags |= flags & BDRV_O_RDWR ? BLK_O_RDWR : 0;
     blk_flags |= flags & BDRV_O_NOCACHE ? BLK_O_NOCACHE : 0;
 
+    image->limits.struct_size = sizeof(image->limits);
+
     ret = image->blk->open(&image->state, location, blk_flags, &error);
     if (ret < 0) {
         error_setg(errp, "%s", error.message);
-        g_free(image->state.opaque);
-        g_free(image);
-        return ret;
+        goto fail;
+    }
+    ret = image->blk->get_limits(&image->state, &image->limits, &error);
+    if (ret < 0) {
+        error_setg(errp, "%s", error.message);
+        image->blk->close(&image->state);
+        goto fail;
     }
     *out = image;
     return 0;
+
+fail:
+    g_free(image->state.opaque);
+    g_free(image);
+    return ret;
 }
 
 void image_close(GlusterImage *image)

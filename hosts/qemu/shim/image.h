@@ -13,6 +13,7 @@ typedef struct Watch Watch;
 typedef struct GlusterImage {
     BlkState state; /* stays in place from open to close */
     const BlkDriver *blk;
+    BlkLimits limits; /* the same until it is closed */
     AioContext *ctx;
     Watch *watch; /* NULL while no AioContext polls the completion fd */
     int fd;
@@ -24,6 +25,7 @@ typedef struct GlusterImage {
 typedef struct GlusterNode {
     GlusterImage *image;
     GlusterLocation location;
+    bool lock_later; /* opened while another host has it, see lock.c */
 } GlusterNode;
 
 /* Blocks until connected. `flags` are BDRV_O_*. 0 and *image, or -errno. */

@@ -72,7 +72,50 @@ int coroutine_fn node_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t 
     return request_wait(&request, image->blk->aio_pdiscard(&image->state, offset, bytes, request_done, &request));
 }
 
-/* node_co_pwrite_zeroes goes here, and node_co_block_status after it. */
+/*
+ * Blocks the thread for a network round trip or two, as QEMU's own driver does. All of it is data where the bricks do
+ * not tell, or fail. Tells more than it is asked: QEMU remembers how far data goes, and asks less often. No image is so
+ * long that this overflows.
+ */
+int coroutine_fn node_co_block_status(BlockDriverState *bs, bool want_zero, int64_t offset, int64_t bytes,
+                                      int64_t *pnum, int64_t *map, BlockDriverState **file)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    BlkBlockStatus status = { .struct_size = sizeof(status) };
+    BlkError error = { .struct_size = sizeof(error) };
+    int64_t align = bs->bl.request_alignment;
+
+    *pnum = bytes;
+    *map = offset;
+    *file = bs;
+    if (!want_zero ||
+        image->blk->block_status(&image->state, offset, MAX(bytes, 1 * GiB), &status, &error) < 0) {
+        return BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID;
+    }
+    /* QEMU takes no parts of blocks. One that holds some data is data. */
+    if (status.flags & BLK_STATUS_ZERO && status.length >= align) {
+        *pnum = QEMU_ALIGN_DOWN(status.length, align);
+        return BDRV_BLOCK_ZERO | BDRV_BLOCK_OFFSET_VALID;
+    }
+    *pnum = QEMU_ALIGN_UP(status.length, align);
+    return BDRV_BLOCK_DATA | BDRV_BLOCK_OFFSET_VALID;
+}
+
+/*
+ * BDRV_REQ_NO_FALLBACK never comes here: it is not in supported_zero_flags, so that QEMU answers -ENOTSUP itself. No
+ * volume is sure to be faster than writing: the bricks, too, write zeroes where none may be punched.
+ */
+int coroutine_fn node_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes, BdrvRequestFlags flags)
+{
+    GlusterNode *node = bs->opaque;
+    GlusterImage *image = node->image;
+    Request request = { .co = qemu_coroutine_self() };
+    uint32_t blk_flags = flags & BDRV_REQ_MAY_UNMAP ? BLK_ZERO_MAY_UNMAP : 0;
+
+    return request_wait(&request, image->blk->aio_write_zeroes(&image->state, offset, bytes, blk_flags, request_done,
+                                                               &request));
+}
 
 int coroutine_fn node_co_flush(BlockDriverState *bs)
 {

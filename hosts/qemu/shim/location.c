@@ -9,6 +9,7 @@
 static const char *const names[] = {
     "filename",     "volume",        "path",        "debug",           "logfile",
     "ping-timeout", "frame-timeout", "write-cache", "connect-timeout", "keep-connection",
+    "locking",      "share-rw",
 };
 static const char *const prefixes[] = { "server.", "xlator." };
 
@@ -92,14 +93,46 @@ GlusterLocation location_from_qapi(BlockdevOptionsGluster *options)
     return location;
 }
 
-const char *location_uri(const BlkOption *location)
+static const char *value_of(const BlkOption *location, const char *name)
 {
     for (; location->name; location++) {
-        if (!strcmp(location->name, "filename")) {
+        if (!strcmp(location->name, name)) {
             return location->value;
         }
     }
     return NULL;
+}
+
+const char *location_uri(const BlkOption *location)
+{
+    return value_of(location, "filename");
+}
+
+bool location_has_lock(const BlkOption *location)
+{
+    const char *locking = value_of(location, "locking");
+
+    return locking && strcmp(locking, "off");
+}
+
+GlusterLocation location_without_lock(const BlkOption *location)
+{
+    GlusterLocation without = location_with(NULL, NULL, NULL);
+
+    for (; location->name; location++) {
+        if (strcmp(location->name, "locking") && strcmp(location->name, "share-rw")) {
+            without = location_with(without, location->name, location->value);
+        }
+    }
+    return without;
+}
+
+GlusterLocation location_with_shared_lock(GlusterLocation location)
+{
+    if (location_has_lock(location) && !value_of(location, "share-rw")) {
+        return location_with(location, "share-rw", "on");
+    }
+    return location;
 }
 
 void location_free(GlusterLocation location)

@@ -22,6 +22,15 @@ GlusterLocation location_with(GlusterLocation location, const char *name, const 
 /* The URI, or NULL when other options say where the image is. */
 const char *location_uri(const BlkOption *location);
 
+/* Whether the image is to be locked: locking=on or auto. */
+bool location_has_lock(const BlkOption *location);
+
+/* The same image, unlocked. */
+GlusterLocation location_without_lock(const BlkOption *location);
+
+/* Takes `location`. A lock, if there is to be one, is shared with others. */
+GlusterLocation location_with_shared_lock(GlusterLocation location);
+
 void location_free(GlusterLocation location);
 
 #endif

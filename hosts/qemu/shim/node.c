@@ -17,7 +17,6 @@ static bool same_layout(BlockDriverState *bs)
 int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
-    AioContext *ctx = bdrv_get_aio_context(bs);
     Error *local_err = NULL;
     int ret;
 
@@ -26,17 +25,22 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         return -EINVAL;
     }
     node->location = location_from_options(options);
-    ret = image_open(&node->image, node->location, flags, ctx, &local_err);
+    if (bs->force_share) {
+        node->location = location_with_shared_lock(node->location);
+    }
+    ret = node_open_image(bs, &node->image, flags, &local_err);
     if ((ret == -EACCES || ret == -EROFS) && !bdrv_apply_auto_read_only(bs, NULL, NULL)) {
         error_free(local_err);
         local_err = NULL;
-        ret = image_open(&node->image, node->location, flags & ~BDRV_O_RDWR, ctx, &local_err);
+        ret = node_open_image(bs, &node->image, flags & ~BDRV_O_RDWR, &local_err);
     }
     if (ret < 0) {
         error_propagate(errp, local_err);
         location_free(node->location);
         return ret;
     }
+    node->lock_later = node_locks_later(node, flags);
+    bs->supported_zero_flags = BDRV_REQ_MAY_UNMAP;
     /* blkgluster's truncate: new bytes read as zero. */
     bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;
     return 0;
@@ -54,11 +58,17 @@ void node_close(BlockDriverState *bs)
 
 int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp)
 {
-    GlusterNode *node = state->bs->opaque;
     GlusterImage *image = NULL;
-    int ret = image_open(&image, node->location, state->flags, bdrv_get_aio_context(state->bs), errp);
+    int ret = node_give_lock(state->bs, errp);
 
     (void)queue;
+    if (ret < 0) {
+        return ret;
+    }
+    ret = node_open_image(state->bs, &image, state->flags, errp);
+    if (ret < 0) {
+        node_take_lock_back(state->bs);
+    }
     state->opaque = image;
     return ret;
 }
@@ -70,6 +80,7 @@ void node_reopen_commit(BDRVReopenState *state)
     GlusterImage *old = node->image;
 
     node->image = state->opaque;
+    node->lock_later = node_locks_later(node, state->flags);
     state->opaque = NULL;
     image_close(old);
 }
@@ -78,6 +89,7 @@ void node_reopen_abort(BDRVReopenState *state)
 {
     image_close(state->opaque);
     state->opaque = NULL;
+    node_take_lock_back(state->bs);
 }
 
 void node_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
@@ -96,10 +108,17 @@ void node_detach_aio_context(BlockDriverState *bs)
 
 void node_refresh_limits(BlockDriverState *bs, Error **errp)
 {
+    GlusterNode *node = bs->opaque;
+    const BlkLimits *limits = &node->image->limits;
+    int64_t align = limits->request_alignment;
+
     (void)errp;
-    /* Any offset and length will do, except on bricks that open the file with O_DIRECT. QEMU cannot be asked for more
-     * than is right for all of them; bricks on disks with sectors of 4 KiB take cache.direct=off. */
-    bs->bl.request_alignment = bs->open_flags & BDRV_O_NOCACHE ? BLK_SECTOR_SIZE : 1;
+    bs->bl.request_alignment = align;
+    bs->bl.opt_transfer = limits->opt_transfer;
+    bs->bl.max_transfer = MIN(limits->max_transfer, QEMU_ALIGN_DOWN(INT_MAX, limits->opt_transfer));
+    bs->bl.max_iov = MIN(limits->max_iov, IOV_MAX);
+    bs->bl.max_pdiscard = QEMU_ALIGN_DOWN(limits->max_discard, align);
+    bs->bl.max_pwrite_zeroes = QEMU_ALIGN_DOWN(limits->max_write_zeroes, align);
 }
 
 int node_has_zero_init(BlockDriverState *bs)
@@ -123,21 +142,37 @@ int64_t LENGTH_FN node_allocated(BlockDriverState *bs)
     return node->image->blk->get_allocated_file_size(&node->image->state);
 }
 
+/* One of BLK_PREALLOC_*, or -1: Gluster knows nothing of the metadata of an image format. */
+static int preallocation(PreallocMode mode)
+{
+    switch (mode) {
+    case PREALLOC_MODE_OFF:
+        return BLK_PREALLOC_OFF;
+    case PREALLOC_MODE_FALLOC:
+        return BLK_PREALLOC_FALLOC;
+    case PREALLOC_MODE_FULL:
+        return BLK_PREALLOC_FULL;
+    default:
+        return -1;
+    }
+}
+
+/* Blocks the thread while space is allocated, as QEMU's own driver does. */
 int coroutine_fn node_co_truncate(BlockDriverState *bs, int64_t offset, bool exact, PreallocMode prealloc,
                                   BdrvRequestFlags flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
     BlkError error = { .struct_size = sizeof(error) };
+    int how = preallocation(prealloc);
     int ret;
 
     (void)exact;
     (void)flags;
-    /* Preallocation of [present length, offset) goes here. */
-    if (prealloc != PREALLOC_MODE_OFF) {
-        error_setg(errp, "preallocation=%s is not possible yet on Gluster; there is 'off'", PreallocMode_str(prealloc));
+    if (how < 0) {
+        error_setg(errp, "preallocation takes off, falloc or full, not '%s'", PreallocMode_str(prealloc));
         return -ENOTSUP;
     }
-    ret = node->image->blk->truncate(&node->image->state, offset, &error);
+    ret = node->image->blk->truncate_with_preallocation(&node->image->state, offset, how, NULL, NULL, &error);
     if (ret < 0) {
         error_setg(errp, "%s", error.message);
     }

@@ -5,6 +5,8 @@
 
 #include "compat.h"
 
+#include "image.h"
+
 /* node.c: what is done to a whole image */
 int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp);
 void node_close(BlockDriverState *bs);
@@ -20,12 +22,23 @@ int64_t LENGTH_FN node_allocated(BlockDriverState *bs);
 int coroutine_fn node_co_truncate(BlockDriverState *bs, int64_t offset, bool exact, PreallocMode prealloc,
                                   BdrvRequestFlags flags, Error **errp);
 
+/* lock.c: who has the image, among all that ask */
+bool node_locks_later(const GlusterNode *node, int flags);
+int node_open_image(BlockDriverState *bs, GlusterImage **image, int flags, Error **errp);
+int node_inactivate(BlockDriverState *bs);
+void coroutine_fn node_co_invalidate_cache(BlockDriverState *bs, Error **errp);
+int node_give_lock(BlockDriverState *bs, Error **errp);
+void node_take_lock_back(BlockDriverState *bs);
+
 /* io.c: requests */
 int coroutine_fn node_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
                                 BdrvRequestFlags flags);
 int coroutine_fn node_co_pwritev(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
                                  BdrvRequestFlags flags);
 int coroutine_fn node_co_pdiscard(BlockDriverState *bs, int64_t offset, int64_t bytes);
+int coroutine_fn node_co_block_status(BlockDriverState *bs, bool want_zero, int64_t offset, int64_t bytes,
+                                      int64_t *pnum, int64_t *map, BlockDriverState **file);
+int coroutine_fn node_co_pwrite_zeroes(BlockDriverState *bs, int64_t offset, int64_t bytes, BdrvRequestFlags flags);
 int coroutine_fn node_co_flush(BlockDriverState *bs);
 void node_io_plug(BlockDriverState *bs);
 void node_io_unplug(BlockDriverState *bs);

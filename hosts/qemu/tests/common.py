@@ -28,7 +28,7 @@ def uri(volume, path):
 
 def start(name, *arguments, **more):
     command = [str(ROOT / "usr/bin" / name), *map(str, arguments)]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, text=True, **more)
+    return subprocess.Popen(command, env=ENVIRONMENT, text=True, **{"stdin": subprocess.DEVNULL, **more})
 
 
 def tool(name, *arguments, code=0):
