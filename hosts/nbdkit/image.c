@@ -12,9 +12,10 @@
  *              its own of the image's length, and a stranger to the first one's locks.
  * What it costs is small: the one poller can hand out far more completions than the bricks send.
  *
- * It is open while there are connections. So a server that nobody uses holds nothing on the bricks, and clients that
- * all go and come again get an image opened anew, which heals what an opening cannot shake off (a flush that failed
- * with write-cache=on). In between blkgluster keeps the connection to the volume warm (keep-connection).
+ * It is open while there are connections. So a server that nobody uses holds nothing on the bricks. In between
+ * blkgluster keeps the connection to the volume warm (keep-connection). With write-cache=on it is flushed before it is
+ * closed, and when that fails no flush succeeds any more, of whatever opening: to a client that comes again a flush has
+ * to cover what the server acknowledged before.
  *
  * `nbdkit -r` and filters ask for a read-only opening: that is an image of its own, since one that was opened for
  * reading could not be written. All connections of one server ask for the same, so that all share one still.
@@ -54,6 +55,32 @@ void state_free(BlkState *bs)
     bs->opaque = NULL;
 }
 
+struct last_flush {
+    bool done;
+    int result;
+};
+
+static void on_flushed(void *opaque, int result)
+{
+    struct last_flush *flush = opaque;
+
+    flush->done = true;
+    flush->result = result;
+}
+
+/* By the poller. */
+static void flush_last(struct image *image, struct pollfd *completions)
+{
+    struct last_flush flush = {.done = false};
+
+    if (!image->drv->aio_flush(&image->bs, on_flushed, &flush))
+        image->lost = true;
+    while (!image->lost && !flush.done)
+        if (poll(completions, 1, -1) > 0)
+            image->drv->dispatch(&image->bs);
+    image->lost |= flush.result < 0;
+}
+
 /* Calls the callbacks of all requests. Also closes the image, which blkgluster wants from the thread that polls it. */
 static void *poller(void *arg)
 {
@@ -67,6 +94,8 @@ static void *poller(void *arg)
     while (!fds[1].revents)
         if (poll(fds, 2, -1) > 0 && fds[0].revents)
             image->drv->dispatch(&image->bs);
+    if (!image->readonly && !params.readonly && params.write_cache)
+        flush_last(image, &fds[0]);
     image->drv->close(&image->bs);
     return NULL;
 }

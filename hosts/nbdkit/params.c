@@ -17,6 +17,7 @@ static unsigned server_count;
 
 static int add_option(const char *name, const char *value, size_t length)
 {
+    static const char on[] = "on";
     BlkOption *more = realloc(options, (option_count + 1) * sizeof(*options));
     char *own_name = strdup(name), *own_value = strndup(value, length);
 
@@ -28,6 +29,8 @@ static int add_option(const char *name, const char *value, size_t length)
         nbdkit_error("no memory for the parameters");
         return -1;
     }
+    if (!strcmp(name, "write-cache"))
+        params.write_cache = length == strlen(on) && !strncmp(value, on, length);
     options[option_count].name = own_name;
     options[option_count++].value = own_value;
     return 0;
@@ -64,6 +67,20 @@ static int set_server(const char *value)
     server_count++;
     return result;
 }
+/* NAME=VALUE */
+static int set_xlator(const char *text)
+{
+    const char *equals = strchr(text, '=');
+    char *name = strndup(text, equals - text);
+    int result = -1;
+
+    if (name)
+        result = add_option(name, equals + 1, strlen(equals + 1));
+    else
+        nbdkit_error("no memory for the parameters");
+    free(name);
+    return result;
+}
 
 int params_set(const char *key, const char *value)
 {
@@ -86,6 +103,9 @@ int params_set(const char *key, const char *value)
     }
     if (strcmp(key, "server") == 0)
         return set_server(value);
+    /* A key with a `*` is none to nbdkit, which then takes all of it for the value that needs no key. */
+    if (strcmp(key, "uri") == 0 && strncmp(value, "xlator.", strlen("xlator.")) == 0 && strchr(value, '='))
+        return set_xlator(value);
     return add_option(strcmp(key, "uri") == 0 ? "filename" : key, value, strlen(value));
 }
 

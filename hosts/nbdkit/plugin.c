@@ -278,6 +278,13 @@ static int plugin_flush(void *handle, uint32_t flags)
     int ret;
 
     (void)flags;
+    if (image->lost) {
+        nbdkit_error("flush of %s: acknowledged writes were lost when all clients had left (write-cache=on); restart the "
+                     "server to go on without them",
+                     params.name);
+        nbdkit_set_error(EIO);
+        return -1;
+    }
     begin(&request);
     ret = finish(&request, image->drv->aio_flush(&image->bs, on_done, &request));
     if (ret < 0) {

@@ -36,6 +36,7 @@ struct params {
     const char *name; /* of the image, for people */
     int64_t create;   /* bytes, -1: not asked for */
     bool readonly;
+    bool write_cache; /* writes are acknowledged from memory */
     const BlkDriver *drv;
 };
 
@@ -67,6 +68,7 @@ struct image {
     bool readonly;
     BlkState bs;
     const BlkDriver *drv;
+    bool lost; /* acknowledged writes, when it was closed; for good */
     int stop; /* an eventfd: tells the poller to close the image and end */
     pthread_t poller;
 };
