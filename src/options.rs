@@ -316,10 +316,20 @@ impl<'a> Raw<'a> {
 
     /// In the order of their names, so that hosts that give them in another share a connection.
     fn tuning(&self) -> Result<Vec<XlatorOption>> {
-        let options = self.tuning.iter();
-        options
-            .map(|(name, value)| tuning::read(name, value))
-            .collect()
+        let mut read: Vec<XlatorOption> = Vec::new();
+        for (name, value) in &self.tuning {
+            let option = tuning::read(name, value)?;
+            let same = |other: &XlatorOption| {
+                (&other.pattern, &other.key) == (&option.pattern, &option.key)
+            };
+            if read.iter().any(same) {
+                return Err(Error::invalid(format!(
+                    "option '{name}' is given twice, under two names"
+                )));
+            }
+            read.push(option);
+        }
+        Ok(read)
     }
 
     fn locking(&self) -> Result<Locking> {
@@ -368,7 +378,13 @@ impl<'a> Raw<'a> {
         if file.is_empty() {
             return Err(Error::invalid("logfile takes a path, or - for stderr"));
         }
-        let file = CString::new(file).map_err(|_| Error::invalid("logfile holds a NUL byte"))?;
+        // libgfapi does not know a path without a slash for one.
+        let here = match file.contains('/') || file == "-" {
+            true => "",
+            false => "./",
+        };
+        let file = CString::new(format!("{here}{file}"))
+            .map_err(|_| Error::invalid("logfile holds a NUL byte"))?;
         Ok(Some(LogSpec { file, level }))
     }
 }

@@ -73,8 +73,8 @@ pub const DEFAULT_PORT: u16 = 24007;
 /// Longest server name: the 253 characters of a DNS name and the dot of the root.
 pub const MAX_HOST: usize = 254;
 
-/// Longest volume name in bytes: glusterd keeps a directory of that name, so this is `NAME_MAX`.
-pub const MAX_VOLUME: usize = 255;
+/// Longest volume name in bytes: glusterd takes one more for too long.
+pub const MAX_VOLUME: usize = 254;
 
 /// Longest image path in bytes: `PATH_MAX` without its terminating NUL.
 pub const MAX_PATH: usize = 4095;

@@ -45,7 +45,7 @@ fn name(byte: impl Strategy<Value = u8>, longest: usize) -> impl Strategy<Value 
 }
 
 fn volume() -> impl Strategy<Value = CString> {
-    name(byte().prop_filter("slash", |&byte| byte != b'/'), 255)
+    name(byte().prop_filter("slash", |&byte| byte != b'/'), 254)
         .prop_filter("dots", |name| name != b"." && name != b"..")
         .prop_map(c_string)
 }

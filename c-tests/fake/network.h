@@ -25,6 +25,8 @@
 void network_begin(void);
 /* How often connect(2) was called. */
 uint64_t network_connects(void);
+/* How often host.invalid was looked up. */
+int network_resolved_in_vain(void);
 /* From now on connect(2) fails with that errno; 0 ends it. */
 void network_refuse(int error);
 /* The path of the last socket in the file system that was connected to. */

@@ -72,11 +72,19 @@ static void several(void)
                                                 {NULL, NULL}};
     struct BlkError error;
     struct img img;
+    int lookups;
 
     is(opens("several", "gluster:", dead_first, &error), 0, "the third of five servers answers");
-    is(fake.server_count(), 2, "libgfapi is told of it and of the next, not of those that are dead, nor of a socket");
+    is(fake.server_count(), 4, "libgfapi is told of it, of the next, and at last of the others, but of no socket");
     told(0, "tcp", "fake", 24007);
     told(1, "tcp", "second", 24007);
+    told(2, "tcp", "refused.test", 24007);
+    told(3, "tcp", "host.invalid", 24007);
+    lookups = network_resolved_in_vain();
+    is(img_open(&img, "gluster://fake/vol/a?server=host.invalid", 0, NULL), 0, "a second server that is not needed");
+    is(network_resolved_in_vain(), lookups, "... is not looked up");
+    img_close(&img);
+    ok(fake_disconnected(20), "no connection is left");
     is(opens("none", "gluster:", all_dead, &error), -ENOTCONN, "three that do not answer");
     ok(strstr(error.message, "refused.test:24007") && strstr(error.message, "socket /no/socket") &&
            strstr(error.message, "host.invalid:24007"),

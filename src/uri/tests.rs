@@ -82,7 +82,7 @@ type Accepted<'a> = (&'a str, String, Server, &'a [u8], &'a [u8]);
 fn reads_what_was_meant() {
     let localhost = || inet("localhost", 24007);
     let long_host = format!("{}.", "a".repeat(253));
-    let long_volume = "v".repeat(255);
+    let long_volume = "v".repeat(254);
     let long_path = "p".repeat(4095);
     let long_socket = "s".repeat(107);
     #[rustfmt::skip]

@@ -28,53 +28,105 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// Where it exists, libgfapi talks TLS to management servers, and they do not answer to less.
 const SECURE_ACCESS: &str = "/var/lib/glusterd/secure-access";
 
-/// The servers that libgfapi is to ask, the one that answered first. Those that are out of reach are
-/// not among them: libgfapi waits three seconds for each.
+/// The servers that libgfapi is to ask, the one that answered first; libgfapi waits three seconds for
+/// each that does not, and comes to those at the end only when the others are gone.
 pub(super) fn reach(spec: &ConnectSpec, deadline: Instant) -> Result<Vec<ServerSpec>, Failure> {
-    let mut obstacles = Vec::new();
-    let mut places = Vec::new();
+    let mut search = Search {
+        spec,
+        deadline,
+        obstacles: Vec::new(),
+        refusal: None,
+        strangers: Vec::new(),
+        silent: Vec::new(),
+    };
     for (rank, server) in spec.servers.iter().enumerate() {
+        // Each when its turn comes: a resolver may be slow about one that is not needed.
         match places_of(server) {
-            Ok(found) => places.extend(found.into_iter().map(|place| (rank, place))),
-            Err(obstacle) => obstacles.push((rank, obstacle)),
+            Ok(places) => {
+                let alone = spec.servers.len() == 1 && places.len() == 1;
+                for place in places {
+                    if let Some(found) =
+                        search.visit(rank, place, (!alone).then_some(FIRST_LOOK))?
+                    {
+                        return Ok(found);
+                    }
+                }
+            }
+            Err(obstacle) => search.obstacles.push((rank, obstacle)),
         }
     }
-    let mut refusal = None;
     let mut look = FIRST_LOOK;
-    while !places.is_empty() {
+    while !search.silent.is_empty() {
+        look = look.saturating_mul(4);
+        let places = std::mem::take(&mut search.silent);
         let alone = places.len() == 1;
-        let mut silent = Vec::new();
         for (rank, place) in places {
-            let now = Instant::now();
-            if now >= deadline {
-                return Err(refusal.unwrap_or(Failure::OutOfTime));
-            }
-            let until = if alone {
-                deadline
-            } else {
-                deadline.min(now + look)
-            };
-            match place.visit(spec.volume.as_bytes(), until) {
-                Ok(Answer::Known | Answer::Unclear) => {
-                    let is_socket = place.server.is_socket();
-                    // libgfapi takes sockets or hosts, not both.
-                    let after = spec.servers[rank + 1..]
-                        .iter()
-                        .filter(|server| server.is_socket() == is_socket)
-                        .cloned();
-                    return Ok(std::iter::once(place.server).chain(after).collect());
-                }
-                Ok(Answer::Refused(errno)) => {
-                    refusal = Some(Failure::Final(explain(spec, errno)));
-                }
-                Err(why) if is_silence(&why) => silent.push((rank, place)),
-                Err(why) => obstacles.push((rank, Obstacle::Connecting(why))),
+            if let Some(found) = search.visit(rank, place, (!alone).then_some(look))? {
+                return Ok(found);
             }
         }
-        places = silent;
-        look = look.saturating_mul(4);
     }
+    let Search {
+        refusal, obstacles, ..
+    } = search;
     Err(refusal.unwrap_or_else(|| Failure::Final(out_of_reach(spec, obstacles))))
+}
+
+/// What has been learnt so far.
+struct Search<'a> {
+    spec: &'a ConnectSpec,
+    deadline: Instant,
+    obstacles: Vec<(usize, Obstacle)>,
+    /// The last answer that was no.
+    refusal: Option<Failure>,
+    /// Who gave one: it is of no use to libgfapi.
+    strangers: Vec<usize>,
+    silent: Vec<(usize, Place)>,
+}
+
+impl Search<'_> {
+    /// Asks there, for that long or until the deadline; the servers for libgfapi when it knows the
+    /// volume.
+    fn visit(
+        &mut self,
+        rank: usize,
+        place: Place,
+        look: Option<Duration>,
+    ) -> Result<Option<Vec<ServerSpec>>, Failure> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            return Err(self.refusal.take().unwrap_or(Failure::OutOfTime));
+        }
+        let until = look.map_or(self.deadline, |look| self.deadline.min(now + look));
+        match place.visit(self.spec.volume.as_bytes(), until) {
+            Ok(Answer::Known | Answer::Unclear) => {
+                return Ok(Some(self.order(rank, place.server)));
+            }
+            Ok(Answer::Refused(errno)) => {
+                self.strangers.push(rank);
+                self.refusal = Some(Failure::Final(explain(self.spec, errno)));
+            }
+            Err(why) if is_silence(&why) => self.silent.push((rank, place)),
+            Err(why) => self.obstacles.push((rank, Obstacle::Connecting(why))),
+        }
+        Ok(None)
+    }
+
+    /// Behind the one that answered, those after it, then those before it, which may be back by the
+    /// time that they are needed. libgfapi takes sockets or hosts, not both.
+    fn order(&self, rank: usize, first: ServerSpec) -> Vec<ServerSpec> {
+        let is_socket = first.is_socket();
+        let servers = self.spec.servers.iter().enumerate();
+        let (before, after): (Vec<_>, Vec<_>) = servers
+            .filter(|(other, server)| {
+                *other != rank && server.is_socket() == is_socket && !self.strangers.contains(other)
+            })
+            .partition(|(other, _)| *other < rank);
+        let others = after.into_iter().chain(before);
+        std::iter::once(first)
+            .chain(others.map(|(_, server)| server.clone()))
+            .collect()
+    }
 }
 
 /// Where a server may be.

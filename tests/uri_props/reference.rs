@@ -182,7 +182,7 @@ pub fn read(text: &str) -> Option<ImageUri> {
     let (volume, path) = from_volume.split_at(from_volume.iter().position(|&byte| byte == b'/')?);
     let path = without_slashes(path);
     let good = |name: &[u8], longest| (1..=longest).contains(&name.len());
-    if !good(volume, 255) || !good(&path, 4095) || matches!(volume, b"." | b"..") {
+    if !good(volume, 254) || !good(&path, 4095) || matches!(volume, b"." | b"..") {
         return None;
     }
 
