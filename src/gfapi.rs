@@ -416,7 +416,8 @@ impl File {
         let stat = unsafe { stat.assume_init() };
         Ok(Stat {
             size: stat.st_size,
-            allocated: stat.st_blocks.saturating_mul(512),
+            // A sharded volume's count can go below zero when its bricks were full.
+            allocated: stat.st_blocks.saturating_mul(512).max(0),
             kind: stat.st_mode & libc::S_IFMT,
             inode: stat.st_ino,
         })

@@ -65,6 +65,11 @@ impl Length {
         body();
     }
 
+    /// Whether a write, a discard or a growth has not ended.
+    pub(super) fn is_changing(&self) -> bool {
+        self.changing.load(Ordering::SeqCst) > 0 || self.growing.load(Ordering::SeqCst) > 0
+    }
+
     /// It ended, or was refused.
     pub(super) fn changed(&self) {
         self.changing.fetch_sub(1, Ordering::SeqCst);
@@ -215,15 +220,12 @@ impl Image {
         length: i64,
         alone: &mut dyn FnMut() -> gfapi::Result<()>,
     ) -> gfapi::Result<()> {
+        let connection = backing.volume.connection();
         if length == 0 || length % 2 == 1 {
-            return backing.file.truncate(length);
+            return shorten(connection, &backing.file, length);
         }
         // A file of its own: for the seek, and since O_DIRECT cannot write one byte.
-        let file = File::open(
-            backing.volume.connection(),
-            self.location.path(),
-            libc::O_RDWR,
-        )?;
+        let file = File::open(connection, self.location.path(), libc::O_RDWR)?;
         if file.can_seek() {
             return backing.file.truncate(length);
         }
@@ -233,7 +235,7 @@ impl Image {
         }
         alone()?;
         let last = file.read_byte(length - 1)?;
-        backing.file.truncate(length - 1)?;
+        shorten(connection, &backing.file, length - 1)?;
         for _ in 0..SHRINK_TRIES {
             if file.write_byte(length - 1, last).is_ok() {
                 return Ok(());
@@ -241,4 +243,20 @@ impl Image {
         }
         file.write_byte(length - 1, last)
     }
+}
+
+/// Bytes that a sharded image is cut by at a time.
+const CUT_STEP: i64 = 4 << 30;
+
+/// Cuts a file. GlusterFS's sharding keeps something in memory for each shard that a cut takes, there or
+/// not: for terabytes at a time, gigabytes.
+pub(super) fn shorten(connection: &Connection, file: &File, length: i64) -> gfapi::Result<()> {
+    let mut size = file.stat()?.size;
+    if size - length > CUT_STEP && connection.is_sharded() {
+        while size - length > CUT_STEP {
+            size -= CUT_STEP;
+            file.truncate(size)?;
+        }
+    }
+    file.truncate(length)
 }
