@@ -52,9 +52,9 @@
  *                                any thread, also inside callbacks; they block for a network round trip.
  *   truncate_with_preallocation  any thread, also inside callbacks; blocks for as long as it takes.
  *   open                         any thread; one at a time for one BlkState.
- *   on_readable, dispatch, aio_cancel, drain, close
+ *   on_readable, dispatch, aio_cancel, drain, close, lock_release
  *                                the thread that drains the image's completion fd; also inside a callback.
- *   Callbacks run only inside these five, never inside aio_readv and its kin, and never on one of
+ *   Callbacks run only inside these six, never inside aio_readv and its kin, and never on one of
  *   Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
  *   `report` may come from any thread and must not call back into the library.
  *
@@ -618,17 +618,18 @@ typedef struct BlkDriver {
     /**
      * Gives up the lock of an image that was opened with locking and stays open, for another host to
      * take over. Writes, also of zeroes, discards and changes of the length are -EPERM from now on.
-     * Waits for what is in flight and calls its callbacks, as drain, and for the end of a
+     * Waits for those in flight, calling callbacks as drain does, and for the end of a
      * truncate_with_preallocation; then waits until what was written is on stable storage, as after a
-     * flush. 0, also when it was given up before, or: -EOPNOTSUPP it has no lock (locking=off, or a
-     * reader with share-rw=on) · what the flush or the bricks answer: then it has its lock still, and
-     * writes go on, unless another one has just taken it.
+     * flush. Reads and flushes may go on. 0, also when it was given up before, or: -EOPNOTSUPP it has
+     * no lock (locking=off, or a reader with share-rw=on) · -EBUSY it has lost it to another one ·
+     * what the flush or the bricks answer: then it has its lock still, and writes go on; only if the
+     * bricks answer neither to that, writes are -EPERM until lock_acquire succeeds.
      */
     int (*lock_release)(struct BlkState *bs, struct BlkError *error);
     /**
      * Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
-     * others wrote. Blocks for some round trips to the bricks, and for a fraction of a second when
-     * the lock is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
+     * others wrote. Blocks for some round trips to the bricks, and for a second when the lock
+     * is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
      * inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
      */
     int (*lock_acquire)(struct BlkState *bs, struct BlkError *error);

@@ -477,17 +477,18 @@ pub struct BlkDriver {
 
     /// Gives up the lock of an image that was opened with locking and stays open, for another host to
     /// take over. Writes, also of zeroes, discards and changes of the length are -EPERM from now on.
-    /// Waits for what is in flight and calls its callbacks, as drain, and for the end of a
+    /// Waits for those in flight, calling callbacks as drain does, and for the end of a
     /// truncate_with_preallocation; then waits until what was written is on stable storage, as after a
-    /// flush. 0, also when it was given up before, or: -EOPNOTSUPP it has no lock (locking=off, or a
-    /// reader with share-rw=on) · what the flush or the bricks answer: then it has its lock still, and
-    /// writes go on, unless another one has just taken it.
+    /// flush. Reads and flushes may go on. 0, also when it was given up before, or: -EOPNOTSUPP it has
+    /// no lock (locking=off, or a reader with share-rw=on) · -EBUSY it has lost it to another one ·
+    /// what the flush or the bricks answer: then it has its lock still, and writes go on; only if the
+    /// bricks answer neither to that, writes are -EPERM until lock_acquire succeeds.
     pub lock_release:
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
 
     /// Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
-    /// others wrote. Blocks for some round trips to the bricks, and for a fraction of a second when
-    /// the lock is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
+    /// others wrote. Blocks for some round trips to the bricks, and for a second when the lock
+    /// is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
     /// inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
     pub lock_acquire:
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,

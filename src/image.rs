@@ -4,7 +4,7 @@
 //! A request is accepted during a [`Visit`], and closing begins when no visit is under way, so that
 //! none slips in behind the drain.
 //!
-//! Locks, outermost first: a visit, the length's, the desk, then what a request meets on its way, each
+//! Locks, outermost first: a visit, that of the image's lock, the length's, the desk, then what a request meets on its way, each
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
@@ -377,6 +377,11 @@ impl Image {
 
     /// Waits until no request is in flight, calling their callbacks.
     pub fn drain(&self) {
+        self.drain_until(|| self.outstanding.load(Ordering::SeqCst) == 0);
+    }
+
+    /// Waits until that is so, calling callbacks.
+    fn drain_until(&self, idle: impl Fn() -> bool) {
         let completions = &self.completions;
         loop {
             if let Some(file) = self.file() {
@@ -386,12 +391,14 @@ impl Image {
             }
             let mut reaped = false;
             let mut round = Round::new(self);
-            while let Some(request) = completions.pop() {
+            // Callbacks may submit for ever what is not waited for.
+            while !idle()
+                && let Some(request) = completions.pop()
+            {
                 round.reap(request);
                 reaped = true;
             }
             drop(round);
-            let idle = || self.outstanding.load(Ordering::SeqCst) == 0;
             if idle() {
                 return;
             }

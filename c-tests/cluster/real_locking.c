@@ -508,6 +508,56 @@ static void other_options(const char *volume, const char *uri)
     img_close(&img);
 }
 
+/* Those that fit one another do, however close together they come. */
+struct opener {
+    pthread_t thread;
+    pthread_barrier_t *gate;
+    const char *uri;
+    uint32_t flags;
+    int ret;
+};
+
+static void *open_at_once(void *arg)
+{
+    struct opener *it = arg;
+    const struct BlkDriver *drv = drv_for(it->uri);
+    const char *share = it->flags ? "on" : "off";
+    struct BlkOption options[] = {
+        {"filename", it->uri}, {"locking", "on"}, {"share-rw", share}, {"keep-connection", "2"}, {NULL, NULL}};
+    struct BlkError error = {.struct_size = sizeof(error)};
+    struct BlkState bs = {.struct_size = sizeof(bs), .opaque = calloc(1, drv->instance_size)};
+
+    pthread_barrier_wait(it->gate);
+    it->ret = drv->open(&bs, options, it->flags, &error);
+    pthread_barrier_wait(it->gate);
+    if (it->ret == 0)
+        drv->close(&bs);
+    free(bs.opaque);
+    return NULL;
+}
+
+static void together(const char *volume, const char *uri)
+{
+    enum { OPENERS = 6, ROUNDS = 6 };
+    struct opener openers[OPENERS];
+    pthread_barrier_t gate;
+    int i, round, refused = 0;
+
+    pthread_barrier_init(&gate, NULL, OPENERS);
+    for (round = 0; round < ROUNDS; round++) {
+        for (i = 0; i < OPENERS; i++) {
+            openers[i] = (struct opener){.gate = &gate, .uri = uri, .flags = round % 2 ? BLK_O_RDWR : 0};
+            pthread_create(&openers[i].thread, NULL, open_at_once, &openers[i]);
+        }
+        for (i = 0; i < OPENERS; i++) {
+            pthread_join(openers[i].thread, NULL);
+            refused += openers[i].ret != 0;
+        }
+    }
+    pthread_barrier_destroy(&gate);
+    is(refused, 0, "%s: readers, and writers that share, all get in when they come at the same moment", volume);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "other"))
@@ -524,6 +574,7 @@ int main(int argc, char **argv)
         make_image(uri, "16M");
         one_writer(*volume, uri);
         sharing(*volume, uri);
+        together(*volume, uri);
         without(*volume, uri);
         killed(*volume, uri);
         hand_over(*volume, uri);

@@ -89,6 +89,8 @@ impl Backing {
         // A brick that has only just come back may lack some, one that has only just gone, too.
         if !were_whole || !self.replicas.are_whole(connection) {
             self.file.settle()?;
+            // Had the graph changed meanwhile, the second descriptor could have taken the lock with it.
+            self.lock.doubt();
         }
         Ok(())
     }

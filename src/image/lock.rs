@@ -17,6 +17,8 @@ use super::*;
 use crate::gfapi::Hold;
 use crate::options::Locking;
 use parking_lot::MutexGuard;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
 /// QEMU locks 100 and up for what it does, 200 and up for what it does not let others do; 1 is to
@@ -24,17 +26,19 @@ use std::time::{Duration, Instant};
 const WRITES: i64 = 101;
 const FORBIDS_WRITES: i64 = 201;
 
-/// Between the tries to take a lock. A holder that was killed is gone in milliseconds, and others that
-/// only try a byte have it no longer.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(40),
-    Duration::from_millis(80),
-];
+/// So long a lock is tried for. A holder that was killed is gone in milliseconds, and others that only
+/// try a byte have it no longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest pause between two tries. Random ones: openers who fit one another, and come together, would
+/// else find each other in the way again and again.
+const LONGEST_PAUSE_MS: u64 = 160;
 
 /// So long a lock is believed to be there.
 const CONFIRMED: Duration = Duration::from_millis(500);
+
+/// So long it is when the bricks do not answer when they are asked for it.
+const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// What an opener asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,13 +123,29 @@ impl Mode {
 }
 
 fn patiently(take: impl Fn() -> gfapi::Result<bool>) -> gfapi::Result<bool> {
-    for pause in PAUSES {
+    let until = Instant::now() + PATIENCE;
+    let mut longest = 10;
+    loop {
         if take()? {
             return Ok(true);
         }
-        std::thread::sleep(pause);
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        // The standard library's source of random numbers.
+        let random = RandomState::new().build_hasher().finish();
+        std::thread::sleep(Duration::from_millis(1 + random % longest));
+        longest = (longest * 2).min(LONGEST_PAUSE_MS);
     }
-    take()
+}
+
+/// Whose it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    Ours,
+    GivenUp,
+    /// Found to be another's.
+    Lost,
 }
 
 /// The lock of one image.
@@ -133,9 +153,11 @@ pub(super) struct ImageLock {
     /// `None`: it needs none, or gets none.
     mode: Option<Mode>,
     /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
-    held: Mutex<bool>,
+    held: Mutex<Held>,
     /// When it was last known to be there.
     confirmed: Mutex<Instant>,
+    /// It has to be asked for, however lately it was.
+    doubted: AtomicBool,
     /// It was given up or lost, or is about to be given up: no write may begin.
     given_up: AtomicBool,
 }
@@ -167,8 +189,13 @@ impl ImageLock {
         };
         Ok(ImageLock {
             mode,
-            held: Mutex::new(mode.is_some()),
+            held: Mutex::new(if mode.is_some() {
+                Held::Ours
+            } else {
+                Held::GivenUp
+            }),
             confirmed: Mutex::new(Instant::now()),
+            doubted: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
         })
     }
@@ -184,7 +211,7 @@ impl ImageLock {
     }
 
     /// Keeps it from being given up; `None` when it was, or is about to be.
-    pub(super) fn keep(&self) -> Option<MutexGuard<'_, bool>> {
+    pub(super) fn keep(&self) -> Option<MutexGuard<'_, Held>> {
         let held = self.held.lock();
         (!self.is_given_up()).then_some(held)
     }
@@ -192,10 +219,15 @@ impl ImageLock {
     /// EBUSY once `confirm` has found it to be another's: for what takes so long that it must not go on
     /// then. Asks no brick.
     pub(super) fn look(&self) -> gfapi::Result<()> {
-        if self.is_given_up() && !*self.held.lock() {
+        if self.is_given_up() && *self.held.lock() == Held::Lost {
             return Err(Errno::new(libc::EBUSY, libc::EIO));
         }
         Ok(())
+    }
+
+    /// The next `confirm` asks.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::SeqCst);
     }
 
     /// Makes sure of it, now and then; EBUSY when it is another's. Blocks.
@@ -208,27 +240,39 @@ impl ImageLock {
             return Ok(());
         };
         let mut held = self.held.lock();
-        if !*held || self.confirmed.lock().elapsed() < CONFIRMED {
+        match *held {
+            Held::Ours => {}
+            Held::GivenUp => return Ok(()),
+            Held::Lost => return Err(Errno::new(libc::EBUSY, libc::EIO)),
+        }
+        let mut confirmed = self.confirmed.lock();
+        if !self.doubted.load(Ordering::SeqCst) && confirmed.elapsed() < CONFIRMED {
             return Ok(());
         }
         match patiently(|| mode.confirm(file)) {
-            Ok(false) => {
-                *held = false;
-                self.given_up.store(true, Ordering::SeqCst);
-                return Err(Errno::new(libc::EBUSY, libc::EIO));
+            Ok(true) => {
+                *confirmed = Instant::now();
+                self.doubted.store(false, Ordering::SeqCst);
+                Ok(())
             }
-            Ok(true) => *self.confirmed.lock() = Instant::now(),
-            // The next flush will have to ask again, when it succeeds.
-            Err(_) => {}
+            Ok(false) => {
+                *held = Held::Lost;
+                self.given_up.store(true, Ordering::SeqCst);
+                Err(Errno::new(libc::EBUSY, libc::EIO))
+            }
+            Err(errno) if errno.get() == libc::EBADFD || confirmed.elapsed() > UNANSWERED => {
+                Err(errno)
+            }
+            // The next flush asks again.
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Before its file is closed. A brick that cannot be told drops the lock with the file or the
     /// connection.
     pub(super) fn end(&self, file: &File) {
-        let held = std::mem::replace(&mut *self.held.lock(), false);
-        if held {
+        let held = std::mem::replace(&mut *self.held.lock(), Held::GivenUp);
+        if held == Held::Ours {
             let _ = Mode::give(file);
         }
     }
@@ -275,7 +319,7 @@ impl Image {
 
     /// Gives the lock up for another one to take: no write begins any more, those in flight end and
     /// call back, and what they wrote is put on stable storage. When that fails it keeps the lock, and
-    /// writes go on.
+    /// writes go on. Reads may go on in any case.
     pub fn release_lock(&self) -> Result<()> {
         let mode = self.need_lock()?;
         {
@@ -285,20 +329,29 @@ impl Image {
             });
         }
         // No lock is held here: it calls callbacks.
-        self.drain();
+        self.drain_until(|| !self.length.is_changing());
         self.with_backing(|backing| {
             let mut held = self.lock.held.lock();
-            if !*held {
-                return Ok(());
+            match *held {
+                Held::Ours => {}
+                Held::GivenUp => return Ok(()),
+                Held::Lost => {
+                    return Err(self.error(
+                        libc::EBUSY,
+                        "has lost its lock to another one; take it with lock_acquire, or close the image",
+                    ));
+                }
             }
             let given = self.settle(backing).and_then(|()| {
-                *held = false;
+                *held = Held::GivenUp;
                 // What may have been given up in part has to be taken anew.
                 Mode::give(&backing.file).inspect_err(|_| {
-                    *held = matches!(mode.take(&backing.file), Ok(true));
+                    if matches!(mode.take_patiently(&backing.file), Ok(true)) {
+                        *held = Held::Ours;
+                    }
                 })
             });
-            if *held {
+            if *held == Held::Ours {
                 self.lock.given_up.store(false, Ordering::SeqCst);
             }
             given.map_err(|errno| self.failed("giving its lock up", errno))
@@ -326,7 +379,7 @@ impl Image {
         let mode = self.need_lock()?;
         self.with_backing(|backing| {
             let mut held = self.lock.held.lock();
-            if *held {
+            if *held == Held::Ours {
                 return if self.lock.is_given_up() {
                     Err(self.error(libc::EBUSY, "is about to give its lock up"))
                 } else {
@@ -343,7 +396,7 @@ impl Image {
                 let _ = Mode::give(&backing.file);
                 return Err(self.failed("asking for the size", errno));
             }
-            *held = true;
+            *held = Held::Ours;
             self.lock.given_up.store(false, Ordering::SeqCst);
             Ok(())
         })

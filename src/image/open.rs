@@ -124,8 +124,17 @@ impl Image {
                 }
             })?;
         // Not what another one uses. It ends with the file.
-        ImageLock::take(&file, location, Some(Mode::Writer))?;
-        let emptied = if is_new { Ok(()) } else { file.truncate(0) };
+        if let Err(why) = ImageLock::take(&file, location, Some(Mode::Writer)) {
+            // Another one's by now, when it is locked.
+            if is_new && why.errno.get() != libc::EBUSY {
+                let _ = volume.connection().unlink(location.path());
+            }
+            return Err(why);
+        }
+        let emptied = match is_new {
+            true => Ok(()),
+            false => length::shorten(volume.connection(), &file, 0),
+        };
         let sized = emptied.and_then(|()| file.truncate(options.size));
         let allocated = sized.and_then(|()| match options.preallocation {
             Preallocation::Off => Ok(()),
