@@ -487,7 +487,7 @@ pub struct BlkDriver {
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
 
     /// Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
-    /// others wrote. Blocks for some round trips to the bricks, and for a second when the lock
+    /// others wrote. Blocks for some round trips to the bricks, and for up to a second when the lock
     /// is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
     /// inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
     pub lock_acquire:

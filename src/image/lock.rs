@@ -26,8 +26,11 @@ use std::time::{Duration, Instant};
 const WRITES: i64 = 101;
 const FORBIDS_WRITES: i64 = 201;
 
-/// So long a lock is tried for. A holder that was killed is gone in milliseconds, and others that only
-/// try a byte have it no longer.
+/// So long a lock is tried for that fits with nobody's. A holder that was killed is gone in
+/// milliseconds, and others that only try a byte have it no longer.
+const PATIENCE_ALONE: Duration = Duration::from_millis(200);
+
+/// The same for one that fits with others: many may try the same byte at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest pause between two tries. Random ones: openers who fit one another, and come together, would
@@ -92,7 +95,28 @@ impl Mode {
     }
 
     fn take_patiently(self, file: &File) -> gfapi::Result<bool> {
-        patiently(|| self.take(file))
+        self.patiently(|| self.take(file))
+    }
+
+    fn patiently(self, take: impl Fn() -> gfapi::Result<bool>) -> gfapi::Result<bool> {
+        let patience = match self {
+            Mode::Writer => PATIENCE_ALONE,
+            Mode::AmongWriters | Mode::Reader => PATIENCE,
+        };
+        let until = Instant::now() + patience;
+        let mut longest = 10;
+        loop {
+            if take()? {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            // The standard library's source of random numbers.
+            let random = RandomState::new().build_hasher().finish();
+            std::thread::sleep(Duration::from_millis(1 + random % longest));
+            longest = (longest * 2).min(LONGEST_PAUSE_MS);
+        }
     }
 
     /// Takes what it has already once more, as far as it keeps others from writing.
@@ -119,23 +143,6 @@ impl Mode {
                  it with share-rw=on here to read what the other one writes"
             }
         }
-    }
-}
-
-fn patiently(take: impl Fn() -> gfapi::Result<bool>) -> gfapi::Result<bool> {
-    let until = Instant::now() + PATIENCE;
-    let mut longest = 10;
-    loop {
-        if take()? {
-            return Ok(true);
-        }
-        if Instant::now() >= until {
-            return Ok(false);
-        }
-        // The standard library's source of random numbers.
-        let random = RandomState::new().build_hasher().finish();
-        std::thread::sleep(Duration::from_millis(1 + random % longest));
-        longest = (longest * 2).min(LONGEST_PAUSE_MS);
     }
 }
 
@@ -249,7 +256,7 @@ impl ImageLock {
         if !self.doubted.load(Ordering::SeqCst) && confirmed.elapsed() < CONFIRMED {
             return Ok(());
         }
-        match patiently(|| mode.confirm(file)) {
+        match mode.patiently(|| mode.confirm(file)) {
             Ok(true) => {
                 *confirmed = Instant::now();
                 self.doubted.store(false, Ordering::SeqCst);
