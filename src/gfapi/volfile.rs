@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a volume's description, its volfile, says of it; and how its replicas are.
 
-use super::{Connection, File, c_int, sys};
+use super::{Connection, File, sys};
 use parking_lot::Mutex;
 use std::ffi::CString;
 use std::ptr::NonNull;
@@ -126,12 +126,12 @@ struct Sets {
 impl Replicas {
     /// Those of the volume. None of a sharded one: its pieces are other files, which cannot be
     /// reached.
-    pub fn of(connection: &Connection) -> Replicas {
+    pub fn of(connection: &Connection, is_sharded: bool) -> Replicas {
         let mut sets = Sets {
             length: 0,
             paths: Vec::new(),
         };
-        if !connection.is_sharded() {
+        if !is_sharded {
             sets.look_up(connection);
         }
         Replicas(Mutex::new(sets))
@@ -168,23 +168,12 @@ impl File {
         super::clear_errno();
         // SAFETY: the file is live.
         let twin = unsafe { sys::glfs_dup(self.0.as_ptr()) };
-        let Some(twin) = NonNull::new(twin) else {
-            return Err(super::last_errno(libc::EIO));
-        };
+        let twin = NonNull::new(twin)
+            .map(File)
+            .ok_or_else(|| super::last_errno(libc::EIO))?;
         // A close drops the locks of its owner, which would be who last used this thread.
-        let mut owner = *b"blkgluster-nobody";
-        // SAFETY: the descriptor is live; libgfapi copies the owner.
-        unsafe {
-            sys::glfs_fd_set_lkowner(
-                twin.as_ptr(),
-                owner.as_mut_ptr().cast(),
-                owner.len() as c_int,
-            )
-        };
-        super::clear_errno();
-        // SAFETY: live, and given up here; nothing is in flight on it.
-        super::check(unsafe { sys::glfs_close(twin.as_ptr()) }, libc::EIO)?;
-        Ok(())
+        twin.own_locks()?;
+        twin.close()
     }
 }
 

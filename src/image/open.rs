@@ -32,7 +32,7 @@ impl Image {
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
-        let replicas = Replicas::of(volume.connection());
+        let replicas = Replicas::of(volume.connection(), is_sharded);
         let backing = Arc::new(Backing {
             file,
             lock: lock.clone(),
