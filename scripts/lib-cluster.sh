@@ -101,7 +101,11 @@ glusterd_pid() { live_daemon "$run/n$1/glusterd.pid"; }
 brick_pid() { live_daemon "$run/n$2/gluster/vols/$1/127.77.0.$2-run-bricks-$1.pid"; }
 
 paused() { [[ $(cat "/proc/$1/stat" 2>/dev/null) == *") T "* ]]; }
-gone() { ! is_daemon "$1"; }
+gone() { # PID
+    ! is_daemon "$1" || return 1
+    # A dying process loses its environment first and closes its sockets after that; a stranger with its pid has one.
+    ! [[ $(cat "/proc/$1/stat" 2>/dev/null) =~ \)\ [^ZX]\  ]] || grep -q . "/proc/$1/environ" 2>/dev/null
+}
 
 end_process() { # PID SIGNAL
     kill "-$2" "$1" 2>/dev/null || true
