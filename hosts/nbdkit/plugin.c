@@ -12,10 +12,6 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define MOST_AT_ONCE (64 << 20)
 
-/* Slots that came to the library after the plugin, which may find an older one installed. */
-#define HAS_SLOT(drv, slot) \
-    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
-
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 
 static const BlkDriver *drivers[8];
@@ -74,6 +70,7 @@ static void plugin_unload(void)
 
 static void plugin_dump(void)
 {
+    const BlkOpenOption *option;
     unsigned i;
 
     if (driver_count > 0)
@@ -81,6 +78,9 @@ static void plugin_dump(void)
                drivers[0]->abi_version);
     for (i = 0; i < driver_count; i++)
         printf("gluster_scheme_%u=%s\n", i, drivers[i]->protocol_name);
+    if (driver_count > 0 && HAS_SLOT(drivers[0], open_options))
+        for (option = drivers[0]->open_options; option->name; option++)
+            printf("gluster_option_%s=%s\n", option->name, option->kind);
 }
 
 /* ---- start ----------------------------------------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ static void plugin_dump(void)
     "write-cache=<on|off>    Whether Gluster may acknowledge writes from memory (default off).\n"                    \
     "connect-timeout=<SECONDS>  For a new connection, 1 to 3600 (default 30).\n"                                     \
     "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30).\n"                    \
-    "...                     And every other option that blkgluster's open takes."
+    "...                     And every other option that blkgluster's open takes; --dump-plugin lists them."
 
 static int plugin_config_complete(void)
 {

@@ -110,6 +110,27 @@ def fio():
         ok(done.returncode != 0 and "verify:" in done.stdout, "... and it finds what another changed", done.stdout)
 
 
+def nbdsh():
+    """The shell of libnbd, as its users write it."""
+    path = image("disp", "nbd-shell.img")
+    # It runs Debian's own Python, as this does; another may come first in PATH.
+    shell = {"env": dict(os.environ, PATH=f"/usr/bin:{os.environ['PATH']}")}
+    with Server("disp", path, "create=4M") as server:
+        script = """
+assert h.get_size() == 4 << 20 and not h.is_read_only() and h.can_multi_conn() and h.can_fast_zero()
+h.pwrite(b"shell" * 100, 12345, nbd.CMD_FLAG_FUA)
+h.zero(100, 12400)
+h.trim(4096, 1 << 20)
+h.flush()
+assert h.pread(500, 12345) == b"shell" * 11 + bytes(100) + (b"shell" * 100)[155:]
+print("done", h.get_block_size(nbd.SIZE_MINIMUM))
+"""
+        done = run("nbdsh", "-u", server.uri, "-c", script, **shell)
+        equal((done.returncode, done.stdout), (0, "done 1\n"), "nbdsh writes, zeroes, trims and reads")
+        done = run("nbdsh", "-u", server.uri, "-c", "assert h.pread(5, 12345) == b'other'", **shell)
+        ok(done.returncode == 1 and "AssertionError" in done.stdout, "... and another text would have shown", done.stdout)
+
+
 def filters():
     path = image("plain", "nbd-filters.img")
     data = pattern(MiB, 9)
@@ -139,5 +160,6 @@ info_and_copy()
 sparse()
 eight_connections()
 fio()
+nbdsh()
 filters()
 sys.exit(end())
