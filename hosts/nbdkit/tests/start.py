@@ -10,10 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
-import nbd
-
-from harness import (MiB, PLUGIN, SERVER, SOCKET, SPY, Server, WITNESS, brick, end, equal, image, ok, pattern, run, sha, uri,
-                     wait_until, work, write_file)
+from harness import (MiB, PLUGIN, SERVER, SOCKET, SPY, Server, WITNESS, brick, connect, end, equal, image, ok, pattern,
+                     run, sha, uri, wait_until, work, write_file)
 
 
 def daemon(*words):
@@ -220,11 +218,6 @@ def locks():
     where = uri("rep3", path)
     alone, shared = ["locking=on"], ["locking=on", "share-rw=on"]
 
-    def use(server):
-        handle = nbd.NBD()
-        handle.connect_uri(server.uri)
-        return handle
-
     def starts(*words):
         code, said, pid = daemon(where, *words)
         if pid:
@@ -232,7 +225,7 @@ def locks():
         return code, said
 
     with Server("rep3", path, "create=1M", *alone) as first, Server("rep3", path, *alone) as second:
-        client = use(first)
+        client = connect(first)
         for words in (alone, [*alone, "readonly=true"], [*alone, "create=1M"]):
             code, said = starts(*words)
             ok(code == 1 and f"image {where} is locked (EBUSY): another one has it open" in said,
@@ -241,14 +234,14 @@ def locks():
         ok(run("nbdinfo", second.uri).returncode != 0, "a server that was there turns its clients away")
         ok("is locked (EBUSY)" in second.said(), "... and its log says why", second.said())
         client.pwrite(b"still here", 0)
-        equal(bytes(use(first).pread(10, 0)), b"still here", "the first one's clients go on, old and new")
+        equal(bytes(connect(first).pread(10, 0)), b"still here", "the first one's clients go on, old and new")
         client.shutdown()
         ok(wait_until(30, lambda: run("nbdinfo", second.uri).returncode == 0), "when they have left, others' may come")
         equal(starts(*alone)[0], 0, "... and a second server starts")
 
     path = image("rep3", "nbd-shared.img")
     with Server("rep3", path, "create=1M", *shared) as first, Server("rep3", path, *shared) as second:
-        one, other = use(first), use(second)
+        one, other = connect(first), connect(second)
         one.pwrite(b"shared", 4096)
         equal(bytes(other.pread(6, 4096)), b"shared", "share-rw=on on both: both serve it")
         where = uri("rep3", path)
