@@ -54,6 +54,7 @@
  *   open                         any thread; one at a time for one BlkState.
  *   on_readable, dispatch, aio_cancel, drain, close, lock_release
  *                                the thread that drains the image's completion fd; also inside a callback.
+ *   request_error                inside a callback, on its thread.
  *   Callbacks run only inside these six, never inside aio_readv and its kin, and never on one of
  *   Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
  *   `report` may come from any thread and must not call back into the library.
@@ -748,6 +749,15 @@ typedef struct BlkDriver {
      * `create` understands is create_options, and of these the ones that say so.
      */
     const struct BlkOpenOption *open_options;
+    /**
+     * Why the request failed whose callback calls this: fills `error` with its errno (`ret` of the callback,
+     * negated), BLK_STAGE_IO, and a sentence that names the image, the request, the reason and what to try.
+     * That is what `report` gets of the first failure of a series; here it is to be had for each. Only inside
+     * the callback of a request of `bs`, on the thread that the callback runs on, and before it closes the
+     * image. In nested callbacks it is about the innermost. 0, or: -ENOENT no callback of a request of `bs` that
+     * failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
+     */
+    int (*request_error)(struct BlkState *bs, struct BlkError *error);
 } BlkDriver;
 
 /**

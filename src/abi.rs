@@ -610,4 +610,13 @@ pub struct BlkDriver {
     /// What `open` understands, so that a host can refuse what is unknown and tell what there is. What
     /// `create` understands is create_options, and of these the ones that say so.
     pub open_options: *const BlkOpenOption,
+
+    /// Why the request failed whose callback calls this: fills `error` with its errno (`ret` of the callback,
+    /// negated), BLK_STAGE_IO, and a sentence that names the image, the request, the reason and what to try.
+    /// That is what `report` gets of the first failure of a series; here it is to be had for each. Only inside
+    /// the callback of a request of `bs`, on the thread that the callback runs on, and before it closes the
+    /// image. In nested callbacks it is about the innermost. 0, or: -ENOENT no callback of a request of `bs` that
+    /// failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
+    pub request_error:
+        Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
 }

@@ -123,6 +123,7 @@ macro_rules! driver {
             create_with_progress: Some(slots::create_with_progress),
             truncate_with_preallocation: Some(space::truncate_with_preallocation),
             open_options: option_lists::OPEN.0.as_ptr(),
+            request_error: Some(request_error),
         }
     }};
 }
@@ -442,6 +443,15 @@ unsafe extern "C" fn io_unplug(bs: *mut BlkState) -> c_int {
     guard::small(|| {
         // SAFETY: the host's promise.
         unsafe { image_of(bs) }?.unplug()?;
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn request_error(bs: *mut BlkState, error: *mut BlkError) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promises of the header.
+        let (image, room) = unsafe { (image_of(bs)?, input::room(error, "BlkError")?) };
+        guard::fill(room, &image.request_error()?);
         Ok(0)
     })
 }

@@ -115,7 +115,8 @@ unsafe fn error_room<'a>(error: *mut BlkError) -> Result<Option<&'a mut BlkError
     Ok(Some(unsafe { &mut *error }))
 }
 
-fn fill(error: &mut BlkError, why: &Error) {
+/// What `status` does with a failure.
+pub fn fill(error: &mut BlkError, why: &Error) {
     error.error = why.errno.get();
     error.stage = match why.stage {
         Stage::Parse => BLK_STAGE_PARSE,

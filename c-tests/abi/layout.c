@@ -55,6 +55,7 @@ static const struct {
     MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
     MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, open_options),
+    MEMBER(BlkDriver, request_error),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */
