@@ -54,6 +54,7 @@
  *   open                         any thread; one at a time for one BlkState.
  *   on_readable, dispatch, aio_cancel, drain, close, lock_release
  *                                the thread that drains the image's completion fd; also inside a callback.
+ *   request_error                inside a callback, on its thread.
  *   Callbacks run only inside these six, never inside aio_readv and its kin, and never on one of
  *   Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
  *   `report` may come from any thread and must not call back into the library.
@@ -193,8 +194,9 @@ typedef struct BlkCreateOption {
      */
     const char *name;
     /**
-     * Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
-     * k, M, G, T (powers of 1024); "a|b|c" is one of these words.
+     * Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix of
+     * either case, b (bytes), k, M, G, T, P or E (powers of 1024), as QEMU reads them, but without a
+     * fraction; "a|b|c" is one of these words. Later versions may add forms.
      */
     const char *kind;
     /**
@@ -370,6 +372,38 @@ typedef struct BlkLimits {
 typedef int (*BlkProgressFunc)(void *opaque, int64_t done, int64_t total);
 
 /**
+ * One option that `open` understands. Lists end with a NULL name. Frozen for ever.
+ */
+typedef struct BlkOpenOption {
+    /**
+     * Name of the option. Where it has a number or a name of its own in it, that is written as
+     * `server.N.host` and `xlator.PATTERN.KEY`, and the text of `open` says what may stand there.
+     */
+    const char *name;
+    /**
+     * Form of its value: as in BlkCreateOption, or "string" for any text, or "1-3600" for a whole
+     * decimal number from 1 to 3600.
+     */
+    const char *kind;
+    /**
+     * The value that stands for none. NULL: leaving it out says something that no value does.
+     */
+    const char *default_value;
+    /**
+     * One line for a person.
+     */
+    const char *help;
+    /**
+     * 1: `create` understands it, too. 0: it does not, and answers -EINVAL.
+     */
+    int for_create;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} BlkOpenOption;
+
+/**
  * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
  * names of the slots are the seed's without their `bdrv_`.
  */
@@ -476,8 +510,13 @@ typedef struct BlkDriver {
      * is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of
      * BLK_SECTOR_SIZE. `preallocation` (off, falloc or full, see BLK_PREALLOC_*; default off)
      * allocates its space at once, which takes its time. When that fails, or the size cannot be
-     * set, an image that did not exist before is removed again, and another one is empty. Seed:
-     * qemu_gluster_create.
+     * set, an image that did not exist before is removed again, and another one is empty.
+     *
+     * `exists` says what becomes of an image that is there: `cut` (the default, as in the seed) makes
+     * it the new one; `fail` is -EEXIST; `keep` is 0, and leaves it as it is, whatever its length. Of
+     * several creators with `fail` one succeeds; with `keep` one makes it, and the others may return
+     * before it has its size. 0, or: -EINVAL, -EBUSY, -EEXIST as said · -ENOENT no such volume or
+     * directory · -EISDIR · and what else open and the bricks answer. Seed: qemu_gluster_create.
      */
     int (*create)(const char *filename, const struct BlkOption *options, struct BlkError *error);
     /**
@@ -705,6 +744,20 @@ typedef struct BlkDriver {
                                        BlkProgressFunc progress,
                                        void *opaque,
                                        struct BlkError *error);
+    /**
+     * What `open` understands, so that a host can refuse what is unknown and tell what there is. What
+     * `create` understands is create_options, and of these the ones that say so.
+     */
+    const struct BlkOpenOption *open_options;
+    /**
+     * Why the request failed whose callback calls this: fills `error` with its errno (`ret` of the callback,
+     * negated), BLK_STAGE_IO, and a sentence that names the image, the request, the reason and what to try.
+     * That is what `report` gets of the first failure of a series; here it is to be had for each. Only inside
+     * the callback of a request of `bs`, on the thread that the callback runs on, and before it closes the
+     * image. In nested callbacks it is about the innermost. 0, or: -ENOENT no callback of a request of `bs` that
+     * failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
+     */
+    int (*request_error)(struct BlkState *bs, struct BlkError *error);
 } BlkDriver;
 
 /**

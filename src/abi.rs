@@ -97,11 +97,31 @@ pub struct BlkOption {
 pub struct BlkCreateOption {
     /// Name of the option.
     pub name: *const c_char,
-    /// Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix
-    /// k, M, G, T (powers of 1024); "a|b|c" is one of these words.
+    /// Form of its value: "size" is a whole number of bytes in decimal, with an optional suffix of
+    /// either case, b (bytes), k, M, G, T, P or E (powers of 1024), as QEMU reads them, but without a
+    /// fraction; "a|b|c" is one of these words. Later versions may add forms.
     pub kind: *const c_char,
     /// One line for a person.
     pub help: *const c_char,
+}
+
+/// One option that `open` understands. Lists end with a NULL name. Frozen for ever.
+#[repr(C)]
+pub struct BlkOpenOption {
+    /// Name of the option. Where it has a number or a name of its own in it, that is written as
+    /// `server.N.host` and `xlator.PATTERN.KEY`, and the text of `open` says what may stand there.
+    pub name: *const c_char,
+    /// Form of its value: as in BlkCreateOption, or "string" for any text, or "1-3600" for a whole
+    /// decimal number from 1 to 3600.
+    pub kind: *const c_char,
+    /// The value that stands for none. NULL: leaving it out says something that no value does.
+    pub default_value: *const c_char,
+    /// One line for a person.
+    pub help: *const c_char,
+    /// 1: `create` understands it, too. 0: it does not, and answers -EINVAL.
+    pub for_create: c_int,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Where one member of a struct lies, as the library was compiled. A host compares this with its
@@ -318,8 +338,13 @@ pub struct BlkDriver {
     /// is not cut but -EBUSY; NULL is an empty list. `size` is rounded up to a multiple of
     /// BLK_SECTOR_SIZE. `preallocation` (off, falloc or full, see BLK_PREALLOC_*; default off)
     /// allocates its space at once, which takes its time. When that fails, or the size cannot be
-    /// set, an image that did not exist before is removed again, and another one is empty. Seed:
-    /// qemu_gluster_create.
+    /// set, an image that did not exist before is removed again, and another one is empty.
+    ///
+    /// `exists` says what becomes of an image that is there: `cut` (the default, as in the seed) makes
+    /// it the new one; `fail` is -EEXIST; `keep` is 0, and leaves it as it is, whatever its length. Of
+    /// several creators with `fail` one succeeds; with `keep` one makes it, and the others may return
+    /// before it has its size. 0, or: -EINVAL, -EBUSY, -EEXIST as said · -ENOENT no such volume or
+    /// directory · -EISDIR · and what else open and the bricks answer. Seed: qemu_gluster_create.
     pub create: Option<
         unsafe extern "C" fn(
             filename: *const c_char,
@@ -581,4 +606,17 @@ pub struct BlkDriver {
             error: *mut BlkError,
         ) -> c_int,
     >,
+
+    /// What `open` understands, so that a host can refuse what is unknown and tell what there is. What
+    /// `create` understands is create_options, and of these the ones that say so.
+    pub open_options: *const BlkOpenOption,
+
+    /// Why the request failed whose callback calls this: fills `error` with its errno (`ret` of the callback,
+    /// negated), BLK_STAGE_IO, and a sentence that names the image, the request, the reason and what to try.
+    /// That is what `report` gets of the first failure of a series; here it is to be had for each. Only inside
+    /// the callback of a request of `bs`, on the thread that the callback runs on, and before it closes the
+    /// image. In nested callbacks it is about the innermost. 0, or: -ENOENT no callback of a request of `bs` that
+    /// failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
+    pub request_error:
+        Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
 }

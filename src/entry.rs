@@ -6,6 +6,7 @@ mod host;
 mod input;
 mod layout;
 mod lock;
+mod option_lists;
 mod space;
 
 use crate::abi::*;
@@ -90,7 +91,7 @@ macro_rules! driver {
             protocol_name: concat!($protocol, "\0").as_ptr().cast(),
             library_version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
             instance_size: size_of::<input::Cell>(),
-            create_options: CREATE_OPTIONS.0.as_ptr(),
+            create_options: option_lists::CREATE.0.as_ptr(),
             layout: layout::TABLE.0.as_ptr(),
             open: Some(slots::open),
             close: Some(close),
@@ -121,6 +122,8 @@ macro_rules! driver {
             get_limits: Some(space::get_limits),
             create_with_progress: Some(slots::create_with_progress),
             truncate_with_preallocation: Some(space::truncate_with_preallocation),
+            open_options: option_lists::OPEN.0.as_ptr(),
+            request_error: Some(request_error),
         }
     }};
 }
@@ -137,24 +140,6 @@ static RDMA: BlkDriver = driver!("gluster+rdma");
 static UNIX: BlkDriver = driver!("gluster+unix");
 static TCP: BlkDriver = driver!("gluster+tcp");
 static PLAIN: BlkDriver = driver!("gluster");
-
-static CREATE_OPTIONS: Static<[BlkCreateOption; 3]> = Static([
-    BlkCreateOption {
-        name: c"size".as_ptr(),
-        kind: c"size".as_ptr(),
-        help: c"Virtual disk size".as_ptr(),
-    },
-    BlkCreateOption {
-        name: c"preallocation".as_ptr(),
-        kind: c"off|falloc|full".as_ptr(),
-        help: c"Whether its space is allocated at once".as_ptr(),
-    },
-    BlkCreateOption {
-        name: std::ptr::null(),
-        kind: std::ptr::null(),
-        help: std::ptr::null(),
-    },
-]);
 
 unsafe fn open(
     protocol: &'static str,
@@ -458,6 +443,15 @@ unsafe extern "C" fn io_unplug(bs: *mut BlkState) -> c_int {
     guard::small(|| {
         // SAFETY: the host's promise.
         unsafe { image_of(bs) }?.unplug()?;
+        Ok(0)
+    })
+}
+
+unsafe extern "C" fn request_error(bs: *mut BlkState, error: *mut BlkError) -> c_int {
+    guard::small(|| {
+        // SAFETY: the host's promises of the header.
+        let (image, room) = unsafe { (image_of(bs)?, input::room(error, "BlkError")?) };
+        guard::fill(room, &image.request_error()?);
         Ok(0)
     })
 }

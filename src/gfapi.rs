@@ -23,12 +23,14 @@
 //! connecting.
 
 mod lock;
+mod socket;
 mod space;
 mod sys;
 mod thread;
 mod volfile;
 
 pub use lock::Hold;
+pub use socket::connect_socket;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
 pub use volfile::Replicas;
 

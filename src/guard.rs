@@ -115,7 +115,8 @@ unsafe fn error_room<'a>(error: *mut BlkError) -> Result<Option<&'a mut BlkError
     Ok(Some(unsafe { &mut *error }))
 }
 
-fn fill(error: &mut BlkError, why: &Error) {
+/// What `status` does with a failure.
+pub fn fill(error: &mut BlkError, why: &Error) {
     error.error = why.errno.get();
     error.stage = match why.stage {
         Stage::Parse => BLK_STAGE_PARSE,
@@ -124,16 +125,29 @@ fn fill(error: &mut BlkError, why: &Error) {
         Stage::Io => BLK_STAGE_IO,
     };
     let room = error.message.len() - 1;
-    // Cut between characters, so that the host gets valid UTF-8.
-    let end = (0..=room.min(why.text.len()))
-        .rev()
-        .find(|&at| why.text.is_char_boundary(at))
-        .unwrap_or(0);
+    let (head, gap, tail) = fitted(&why.text, room);
+    let bytes = head.bytes().chain(gap.bytes()).chain(tail.bytes());
     error.message = [0; _];
-    for (to, from) in error.message.iter_mut().zip(why.text[..end].bytes()) {
+    for (to, from) in error.message.iter_mut().zip(bytes) {
         // A NUL inside would hide the rest.
         *to = if from == 0 { b'?' } else { from } as c_char;
     }
+}
+
+/// A sentence of that many bytes at most. What is too long is a path or a name in the middle: what
+/// failed stands before it, and why stands at the end. Cut between characters, so that the host gets
+/// valid UTF-8.
+fn fitted(text: &str, room: usize) -> (&str, &str, &str) {
+    const GAP: &str = " … ";
+    if text.len() <= room {
+        return (text, "", "");
+    }
+    let halves = (room - GAP.len()) / 2;
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let end = (0..=halves).rev().find(is_boundary).unwrap_or(0);
+    let begin = (text.len() - halves..=text.len()).find(is_boundary);
+    let begin = begin.unwrap_or(text.len());
+    (&text[..end], GAP, &text[begin..])
 }
 
 /// Sends the text of a caught panic where the host's log is, rather than to stderr.
@@ -201,16 +215,33 @@ mod tests {
     }
 
     #[test]
-    fn long_sentences_are_cut_between_characters() {
-        let mut error = empty();
-        let long = "é".repeat(2000);
-        // SAFETY: a whole BlkError.
-        unsafe { status(&mut error, || Err(Error::invalid(long))) };
-        assert_eq!(error.message[1023], 0);
-        let bytes: Vec<u8> = error.message[..1022]
-            .iter()
-            .map(|&byte| byte as u8)
-            .collect();
-        assert_eq!(String::from_utf8(bytes).unwrap(), "é".repeat(511));
+    fn long_sentences_are_cut_in_the_middle_between_characters() {
+        for (front, back) in [("", ""), ("a", ""), ("", "z"), ("a", "z")] {
+            let mut error = empty();
+            let long = format!("{front}{}{back}", "é".repeat(2000));
+            // SAFETY: a whole BlkError.
+            unsafe { status(&mut error, || Err(Error::invalid(long))) };
+            assert_eq!(error.message[1023], 0);
+            let bytes: Vec<u8> = error
+                .message
+                .iter()
+                .map(|&byte| byte as u8)
+                .take_while(|&byte| byte != 0)
+                .collect();
+            let cut = String::from_utf8(bytes).unwrap();
+            let (head, tail) = cut.split_once(" … ").unwrap();
+            assert!(
+                head.starts_with(front) && tail.ends_with(back) && cut.len() > 1000,
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sentence_that_just_fits_is_whole() {
+        let text = "x".repeat(1023);
+        assert_eq!(fitted(&text, 1023), (&*text, "", ""));
+        let (head, gap, tail) = fitted(&text, 1022);
+        assert!(head.len() + gap.len() + tail.len() <= 1022 && !gap.is_empty());
     }
 }

@@ -8,6 +8,7 @@
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
+mod failure;
 mod flush;
 mod length;
 mod limits;

@@ -2,6 +2,7 @@
 //! The host's options and URI, as plain checked values. Pure: nothing is contacted here.
 
 mod place;
+pub(crate) mod table;
 mod tuning;
 
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::time::Duration;
+pub(crate) use table::For;
 
 /// Where an image lives and how to get there.
 #[derive(Clone, Debug)]
@@ -80,9 +82,23 @@ fn server_spec(server: &Server) -> ServerSpec {
     }
 }
 
+/// Most servers that a message names: the reason has to fit behind them.
+pub(crate) const NAMED_SERVERS: usize = 3;
+
+/// For messages.
 impl fmt::Display for ImageLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.uri.fmt(f)
+        let servers = 1 + self.uri.more_servers.len();
+        if servers <= NAMED_SERVERS {
+            return self.uri.fmt(f);
+        }
+        let mut short = self.uri.clone();
+        short.more_servers.truncate(NAMED_SERVERS - 1);
+        write!(
+            f,
+            "{short} (… and {} more servers)",
+            servers - NAMED_SERVERS
+        )
     }
 }
 
@@ -119,6 +135,32 @@ pub struct CreateOptions {
     pub size: i64,
     /// Whether it gets its space at once.
     pub preallocation: Preallocation,
+    /// What becomes of one that is there.
+    pub exists: Exists,
+}
+
+/// What `create` does with an image that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exists {
+    /// It becomes the new one, empty.
+    Cut,
+    /// It is an error.
+    Fail,
+    /// It stays as it is.
+    Keep,
+}
+
+impl Exists {
+    fn parse(text: &str) -> Result<Exists> {
+        match text {
+            "cut" => Ok(Exists::Cut),
+            "fail" => Ok(Exists::Fail),
+            "keep" => Ok(Exists::Keep),
+            _ => Err(Error::invalid(format!(
+                "exists takes cut, fail or keep, not '{text}'"
+            ))),
+        }
+    }
 }
 
 /// How a new range gets its space.
@@ -172,7 +214,7 @@ impl OpenOptions {
         read_write: bool,
         no_cache: bool,
     ) -> Result<OpenOptions> {
-        let raw = Raw::read(pairs, &["filename", "share-rw"])?;
+        let raw = Raw::read(pairs, For::Open)?;
         let location = raw.locate(protocol, raw.filename, no_cache)?;
         Ok(OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
@@ -190,7 +232,7 @@ impl CreateOptions {
         filename: Option<&str>,
         pairs: &[Pair<'_>],
     ) -> Result<CreateOptions> {
-        let raw = Raw::read(pairs, &["size", "preallocation"])?;
+        let raw = Raw::read(pairs, For::Create)?;
         let size = match raw.size {
             Some(text) => parse_size(text)?,
             None => 0,
@@ -201,21 +243,10 @@ impl CreateOptions {
             preallocation: raw
                 .preallocation
                 .map_or(Ok(Preallocation::Off), Preallocation::parse)?,
+            exists: raw.exists.map_or(Ok(Exists::Cut), Exists::parse)?,
         })
     }
 }
-
-/// What both take, besides `server.N.*`.
-const COMMON: [&str; 8] = [
-    "volume",
-    "path",
-    "write-cache",
-    "connect-timeout",
-    "keep-connection",
-    "locking",
-    "debug",
-    "logfile",
-];
 
 /// Options as they came.
 #[derive(Default)]
@@ -227,6 +258,7 @@ struct Raw<'a> {
     tuning: BTreeMap<&'a str, &'a str>,
     size: Option<&'a str>,
     preallocation: Option<&'a str>,
+    exists: Option<&'a str>,
     write_cache: Option<&'a str>,
     connect_timeout: Option<&'a str>,
     keep_connection: Option<&'a str>,
@@ -235,16 +267,15 @@ struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// `own`: the names that only this call takes.
-    fn read(pairs: &[Pair<'a>], own: &[&str]) -> Result<Raw<'a>> {
+    fn read(pairs: &[Pair<'a>], call: For) -> Result<Raw<'a>> {
         let mut raw = Raw::default();
         for &(name, value) in pairs {
-            raw.set(name, value, own)?;
+            raw.set(name, value, call)?;
         }
         Ok(raw)
     }
 
-    fn set(&mut self, name: &'a str, value: &'a str, own: &[&str]) -> Result<()> {
+    fn set(&mut self, name: &'a str, value: &'a str, call: For) -> Result<()> {
         let twice = || Error::invalid(format!("option '{name}' is given twice"));
         if tuning::is_tuning(name) {
             let before = self.tuning.insert(name, value);
@@ -258,6 +289,7 @@ impl<'a> Raw<'a> {
             "filename" => &mut self.filename,
             "size" => &mut self.size,
             "preallocation" => &mut self.preallocation,
+            "exists" => &mut self.exists,
             "write-cache" => &mut self.write_cache,
             "connect-timeout" => &mut self.connect_timeout,
             "keep-connection" => &mut self.keep_connection,
@@ -265,12 +297,12 @@ impl<'a> Raw<'a> {
             "share-rw" => &mut self.share_rw,
             _ => match self.place.server(name)? {
                 Some(place) => place,
-                None => return Err(unknown(name, own)),
+                None => return Err(unknown(name, call)),
             },
         };
-        let is_server = name.starts_with("server.");
-        if !is_server && !COMMON.contains(&name) && !own.contains(&name) {
-            return Err(unknown(name, own));
+        // So that none works that is not listed.
+        if !name.starts_with("server.") && !table::takes(call, name) {
+            return Err(unknown(name, call));
         }
         if place.replace(value).is_some() {
             return Err(twice());
@@ -389,12 +421,10 @@ impl<'a> Raw<'a> {
     }
 }
 
-fn unknown(name: &str, own: &[&str]) -> Error {
-    let known: Vec<&str> = own.iter().chain(&COMMON).copied().collect();
+fn unknown(name: &str, call: For) -> Error {
     Error::invalid(format!(
-        "unknown option '{name}'; known are {}, server.N.*, ping-timeout, frame-timeout and \
-         xlator.PATTERN.KEY",
-        known.join(", ")
+        "unknown option '{name}'; known are {}",
+        table::names(call).join(", ")
     ))
 }
 
@@ -422,20 +452,29 @@ fn digits(text: &str) -> Option<u64> {
 fn parse_size(text: &str) -> Result<i64> {
     let wrong = || {
         Error::invalid(format!(
-            "size takes a whole number of bytes, with an optional suffix k, M, G or T, not '{text}'"
+            "size takes a whole number of bytes, with an optional suffix b, k, M, G, T, P or E of \
+             either case, not '{text}'"
         ))
     };
-    let (number, shift) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
-        Some(b'M') => (&text[..text.len() - 1], 20),
-        Some(b'G') => (&text[..text.len() - 1], 30),
-        Some(b'T') => (&text[..text.len() - 1], 40),
-        _ => (text, 0),
+    let suffix = text.as_bytes().last().map(u8::to_ascii_lowercase);
+    let shift = match suffix {
+        Some(b'b') => Some(0),
+        Some(b'k') => Some(10),
+        Some(b'm') => Some(20),
+        Some(b'g') => Some(30),
+        Some(b't') => Some(40),
+        Some(b'p') => Some(50),
+        Some(b'e') => Some(60),
+        _ => None,
+    };
+    let (number, shift) = match shift {
+        Some(shift) => (&text[..text.len() - 1], shift),
+        None => (text, 0),
     };
     let number = digits(number).ok_or_else(wrong)?;
     let rounded = i64::try_from(number)
         .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
+        .and_then(|number| number.checked_mul(1i64 << shift))
         .and_then(|size| size.checked_add(SECTOR - 1))
         .map(|size| size / SECTOR * SECTOR)
         .filter(|&size| size <= MAX_END);
@@ -467,6 +506,14 @@ mod tests {
             ("1k", 1024),
             ("3M", 3 << 20),
             ("1T", 1 << 40),
+            ("513b", 1024),
+            ("1K", 1024),
+            ("3m", 3 << 20),
+            ("2g", 2 << 30),
+            ("2G", 2 << 30),
+            ("1t", 1 << 40),
+            ("4P", 4 << 50),
+            ("4p", 4 << 50),
         ] {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
@@ -489,6 +536,10 @@ mod tests {
             "18446744073709551615",
             "9007199254740992T",
             "8388608T",
+            "5P",
+            "1E",
+            "8e",
+            "99999E",
         ] {
             assert_eq!(
                 parse_size(text).unwrap_err().errno.get(),
@@ -533,6 +584,40 @@ mod tests {
             Locking::On
         );
         assert!(create(&[("locking", "on"), ("share-rw", "on")]).is_err());
+    }
+
+    #[test]
+    fn what_becomes_of_an_image_that_is_there() {
+        let exists = |pairs: &[Pair<'_>]| {
+            CreateOptions::parse("gluster", Some("gluster://h/v/i"), pairs).map(|made| made.exists)
+        };
+        assert_eq!(exists(&[]).unwrap(), Exists::Cut);
+        for (text, wanted) in [
+            ("cut", Exists::Cut),
+            ("fail", Exists::Fail),
+            ("keep", Exists::Keep),
+        ] {
+            assert_eq!(exists(&[("exists", text)]).unwrap(), wanted);
+        }
+        for text in ["", "Cut", "on", "keep "] {
+            assert!(exists(&[("exists", text)]).is_err(), "{text}");
+        }
+        assert!(open(&[("filename", "gluster://h/v/i"), ("exists", "cut")]).is_err());
+    }
+
+    #[test]
+    fn a_long_list_of_servers_is_shortened_for_messages() {
+        let told = |servers: usize| {
+            let names: Vec<_> = (0..servers).map(|n| format!("server.{n}.host")).collect();
+            let mut pairs = vec![("volume", "v"), ("path", "i")];
+            pairs.extend(names.iter().map(|name| (name.as_str(), "h")));
+            open(&pairs).unwrap().location.to_string()
+        };
+        assert_eq!(told(3), "gluster://h/v/i?server=h&server=h");
+        assert_eq!(
+            told(32),
+            "gluster://h/v/i?server=h&server=h (… and 29 more servers)"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod warm;
 
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, ConnectSpec, Connection, ServerSpec};
+use crate::options::NAMED_SERVERS;
 use crate::worker::Lane;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
@@ -249,8 +250,17 @@ fn name(spec: &ConnectSpec) -> std::borrow::Cow<'_, str> {
 }
 
 fn servers(spec: &ConnectSpec) -> String {
-    let texts: Vec<String> = spec.servers.iter().map(told).collect();
-    texts.join(", ")
+    listed(spec.servers.iter().map(told))
+}
+
+/// As many as there is room for in front of the reason, and how many more there are.
+fn listed(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = all.len().saturating_sub(NAMED_SERVERS);
+    let texts: Vec<String> = all.take(NAMED_SERVERS).collect();
+    match more {
+        0 => texts.join(", "),
+        _ => format!("{}, … and {more} more", texts.join(", ")),
+    }
 }
 
 fn told(server: &ServerSpec) -> String {

@@ -18,6 +18,10 @@ static const struct {
     WHOLE(BlkCreateOption), MEMBER(BlkCreateOption, name), MEMBER(BlkCreateOption, kind),
     MEMBER(BlkCreateOption, help),
 
+    WHOLE(BlkOpenOption), MEMBER(BlkOpenOption, name), MEMBER(BlkOpenOption, kind),
+    MEMBER(BlkOpenOption, default_value), MEMBER(BlkOpenOption, help), MEMBER(BlkOpenOption, for_create),
+    MEMBER(BlkOpenOption, reserved),
+
     WHOLE(BlkLayout), MEMBER(BlkLayout, name), MEMBER(BlkLayout, offset), MEMBER(BlkLayout, size),
 
     WHOLE(BlkError), MEMBER(BlkError, struct_size), MEMBER(BlkError, error), MEMBER(BlkError, stage),
@@ -50,7 +54,8 @@ static const struct {
     MEMBER(BlkDriver, lock_release), MEMBER(BlkDriver, lock_acquire),
     MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
-    MEMBER(BlkDriver, truncate_with_preallocation),
+    MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, open_options),
+    MEMBER(BlkDriver, request_error),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

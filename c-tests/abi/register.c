@@ -103,8 +103,64 @@ static void the_four_drivers(void)
         ok(!strcmp(drv->create_options[1].name, "preallocation") &&
                !strcmp(drv->create_options[1].kind, "off|falloc|full") && *drv->create_options[1].help,
            "create knows preallocation");
-        ok(!drv->create_options[2].name, "create knows nothing else");
+        ok(!strcmp(drv->create_options[2].name, "exists") && !strcmp(drv->create_options[2].kind, "cut|fail|keep"),
+           "create knows exists");
+        ok(!drv->create_options[3].name, "create knows nothing else");
     }
+}
+
+/* What a name of the list stands for, when it has N or PATTERN in it. */
+static const char *example(const char *name)
+{
+    static char text[128];
+    const char *number = strstr(name, ".N.");
+
+    if (!strcmp(name, "xlator.PATTERN.KEY"))
+        return "xlator.*-client-*.ping-timeout";
+    if (!number)
+        return name;
+    snprintf(text, sizeof(text), "%.*s.0.%s", (int)(number - name), name, number + 3);
+    return text;
+}
+
+/* What a driver lists it takes: whatever is wrong with the value, or missing beside it, the name is known. */
+static void the_options(const struct BlkDriver *drv)
+{
+    struct BlkState bs = {.struct_size = sizeof(bs), .opaque = calloc(1, drv->instance_size)};
+    struct BlkError error = {.struct_size = sizeof(error)};
+    const struct BlkOpenOption *option;
+    unsigned count = 0, wrong = 0;
+
+    for (option = drv->open_options; option->name; option++, count++) {
+        struct BlkOption list[] = {{example(option->name), ""}, {NULL, NULL}};
+        bool refused;
+
+        wrong += drv->open(&bs, list, 0, &error) != -EINVAL || strstr(error.message, "unknown option") != NULL;
+        wrong += drv->create("", list, &error) != -EINVAL;
+        refused = strstr(error.message, "unknown option") != NULL;
+        wrong += refused == (option->for_create == 1);
+        wrong += !option->kind || !*option->kind || !option->help || !*option->help || option->reserved;
+        wrong += option->default_value && !*option->default_value;
+        if (wrong)
+            fail("%s: '%s' is listed, but: %s", drv->protocol_name, option->name, error.message);
+    }
+    ok(count > 15 && !wrong, "%s: open takes the %u options that it lists, and create those that it should",
+       drv->protocol_name, count);
+    for (wrong = 0; drv->create_options[wrong].name; wrong++) {
+        struct BlkOption list[] = {{drv->create_options[wrong].name, "x"}, {NULL, NULL}};
+
+        is(drv->create("", list, &error), -EINVAL, "create takes %s", list[0].name);
+        ok(!strstr(error.message, "unknown option"), "... and says what it wants: %s", error.message);
+        is(drv->open(&bs, list, 0, &error), -EINVAL, "open does not");
+        ok(strstr(error.message, "unknown option") != NULL, "... %s", error.message);
+    }
+    for (option = drv->open_options; option->name; option++) {
+        struct BlkOption list[] = {{"colour", "red"}, {NULL, NULL}};
+
+        if (drv->open(&bs, list, 0, &error) != -EINVAL || !strstr(error.message, option->name))
+            fail("an unknown option's message does not name %s: %s", option->name, error.message);
+    }
+    free(bs.opaque);
 }
 
 static void every_slot(void)
@@ -133,6 +189,8 @@ static void once_per_process(void)
 
     is(init(&host), 0, "a host is registered");
     the_four_drivers();
+    for (drivers = 0; drivers < t_driver_count(); drivers++)
+        the_options(t_driver(drivers));
     every_slot();
     drivers = t_driver_count();
     t_forget_reports();

@@ -149,6 +149,35 @@ static void failing(const char *volume)
     empty_image(uri);
 }
 
+/* exists=: what becomes of an image that is there. */
+static void kept(const char *volume)
+{
+    const char *uri = cluster_uri(volume, "create-kept");
+    struct BlkError error = {.struct_size = sizeof(error)};
+    const struct BlkDriver *drv = drv_for(uri);
+    struct BlkOption options[] = {{"size", "3M"}, {"exists", "fail"}, {NULL, NULL}};
+    struct img img;
+
+    witness(volume, "unlink", "/create-kept");
+    is(drv->create(uri, options, &error), 0, "%s: exists=fail makes an image", volume);
+    make_and_open(&img, uri, "9M", "off");
+    ok(write_pattern(&img, 9 * MiB, 0, 1) && flush_sync(&img) == 0, "%s: fill it", volume);
+    is(drv->create(uri, options, &error), -EEXIST, "%s: exists=fail refuses it then", volume);
+    ok(strstr(error.message, "create-kept") && strstr(error.message, "EEXIST"), "%s: ... %s", volume, error.message);
+    options[1].value = "keep";
+    is(drv->create(uri, options, &error), 0, "%s: exists=keep lets it be", volume);
+    ok(img.drv->getlength(&img.bs) == 9 * MiB && has_pattern(&img, 9 * MiB, 0, 1), "%s: with all that it holds", volume);
+    img_close(&img);
+    witness(volume, "unlink", "/create-kept");
+    is(drv->create(uri, options, &error), 0, "%s: and makes one that is missing", volume);
+    is(length_of(uri), 3 * MiB, "%s: of its size", volume);
+    witness(volume, "mkdir", "/create-kept-dir");
+    is(drv->create(cluster_uri(volume, "create-kept-dir"), options, &error), -EISDIR, "%s: a directory is no image: %s",
+       volume, error.message);
+    witness(volume, "rmdir", "/create-kept-dir");
+    witness(volume, "unlink", "/create-kept");
+}
+
 static void nested(const char *volume)
 {
     const char *uri = cluster_uri(volume, "create-dir/sub%%20dir/image");
@@ -207,6 +236,7 @@ int main(void)
         allocated(*volume);
         failing(*volume);
         nested(*volume);
+        kept(*volume);
     }
     shrinking("plain");
     shrinking("sharded");

@@ -137,6 +137,8 @@ static void bad_uris(void)
         {"gluster://fake/vol/ima%ge", "Usage"},
         {"gluster://fake/vol/ima%00ge", "Usage"},
         {"gluster://fake/../image", "volume"},
+        {"gluster://fake/vol/image/", "ends with a slash"},
+        {"gluster://fake/vol/dir/image%2F/", "ends with a slash"},
     };
     struct BlkOption options[2] = {{"filename", NULL}, {NULL, NULL}};
     unsigned i;

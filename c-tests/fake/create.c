@@ -41,6 +41,13 @@ static void sizes(void)
         {"3M", 3 * MiB},
         {"2G", INT64_C(2) << 30},
         {"1T", INT64_C(1) << 40},
+        {"700b", 1024},
+        {"700B", 1024},
+        {"3m", 3 * MiB},
+        {"2g", INT64_C(2) << 30},
+        {"1t", INT64_C(1) << 40},
+        {"4P", INT64_C(4) << 50},
+        {"4p", INT64_C(4) << 50},
         {"4096T", INT64_C(4) << 50},
         {"4503599627370496", INT64_C(4) << 50},
     };
@@ -58,7 +65,10 @@ static void sizes(void)
         {"k", EINVAL},
         {"1kk", EINVAL},
         {"1KiB", EINVAL},
-        {"1g", EINVAL},
+        {"1gb", EINVAL},
+        {"1z", EINVAL},
+        {"5p", EFBIG},
+        {"1e", EFBIG},
         {"one", EINVAL},
         {"4503599627370497", EFBIG},
         {"4097T", EFBIG},
@@ -100,6 +110,99 @@ static void an_existing_one(void)
     is(img_open(&img, fake_uri("vol", "existing"), 0, NULL), 0, "opens");
     ok(pread_sync(&img, data, sizeof(data), 0) == 0 && all_bytes(data, sizeof(data), 0), "and is empty");
     img_close(&img);
+}
+
+static int create_with(const char *name, const char *exists, const char *size)
+{
+    struct BlkOption options[] = {{"size", size}, {"exists", exists}, {"keep-connection", "0"}, {NULL, NULL}};
+
+    memset(&error, 0, sizeof(error));
+    error.struct_size = sizeof(error);
+    return drv_for("gluster:")->create(fake_uri("vol", name), options, &error);
+}
+
+static void what_is_there(void)
+{
+    static const char *const bad[] = {"", "Cut", "on", "overwrite"};
+    struct img img;
+    char data[4096];
+    uint64_t before;
+    unsigned i;
+
+    is(create_with("there", "fail", "8192"), 0, "exists=fail makes an image that is not there");
+    is(create_with("there-2", "keep", "8192"), 0, "so does exists=keep");
+    is(length_of("there-2"), 8192, "... of its size");
+    fake_open(&img, "there", 8192);
+    memset(data, 7, sizeof(data));
+    is(pwrite_sync(&img, data, sizeof(data), 0), 0, "data in it");
+    is(create_with("there", "fail", "4096"), -EEXIST, "exists=fail refuses one that is there");
+    ok(error.stage == BLK_STAGE_OPEN && strstr(error.message, "vol/there") && strstr(error.message, "`exists`"), "... %s",
+       error.message);
+    is(create_with("there", "keep", "4096"), 0, "exists=keep lets it be");
+    memset(data, 0, sizeof(data));
+    ok(pread_sync(&img, data, sizeof(data), 0) == 0 && all_bytes(data, sizeof(data), 7) &&
+           img.drv->getlength(&img.bs) == 8192,
+       "... with its data and its length");
+    is(create_with("there", "cut", "4096"), 0, "exists=cut makes it anew");
+    ok(pread_sync(&img, data, sizeof(data), 0) == 0 && all_bytes(data, sizeof(data), 0), "... empty");
+    img_close(&img);
+    is(create_with("dir", "keep", "4096"), -EISDIR, "a directory is no image to keep: %s", error.message);
+    is(create_with("dir", "fail", "4096"), -EEXIST, "nor one to make: %s", error.message);
+    is(create_with("no-such-dir/image", "keep", "4096"), -ENOENT, "nor is what has no directory: %s", error.message);
+
+    /* It is gone when it is looked at, and there when it is made, again and again. */
+    before = fake_calls(FAKE_CREAT);
+    i = (unsigned)fake_always(FAKE_OPEN, FAKE_FAIL, ENOENT, 0);
+    is(create_with("there", "keep", "4096"), -EEXIST, "one that comes and goes: %s", error.message);
+    fake_calm((int)i);
+    ok(fake_calls(FAKE_CREAT) - before < 100, "... is not waited for");
+    before = fake_calls(FAKE_CREAT);
+    for (i = 0; i < T_COUNT(bad); i++) {
+        is(create_with("there", bad[i], "4096"), -EINVAL, "exists='%s' is refused: %s", bad[i], error.message);
+        ok(strstr(error.message, "cut, fail or keep") != NULL, "... with what there is");
+    }
+    is(fake_calls(FAKE_CREAT), before, "none of them came to libgfapi");
+}
+
+struct creator {
+    pthread_t thread;
+    const char *name, *exists;
+    int ret;
+};
+
+static void *create_one(void *arg)
+{
+    struct creator *it = arg;
+    struct BlkOption options[] = {{"size", "4096"}, {"exists", it->exists}, {"keep-connection", "0"}, {NULL, NULL}};
+
+    it->ret = drv_for("gluster:")->create(fake_uri("vol", it->name), options, NULL);
+    return NULL;
+}
+
+static void one_of_many(void)
+{
+    struct creator many[8];
+    unsigned i, round, made;
+    char name[32];
+
+    t_forget_reports();
+    for (round = 0; round < 20; round++) {
+        snprintf(name, sizeof(name), "race-%u", round);
+        for (i = 0; i < T_COUNT(many); i++) {
+            many[i] = (struct creator){0, name, round % 2 ? "keep" : "fail", 1};
+            pthread_create(&many[i].thread, NULL, create_one, &many[i]);
+        }
+        for (i = 0, made = 0; i < T_COUNT(many); i++) {
+            pthread_join(many[i].thread, NULL);
+            made += many[i].ret == 0;
+            if (many[i].ret != 0 && many[i].ret != -EEXIST)
+                fail("a creator gets %d", many[i].ret);
+        }
+        if (made != (round % 2 ? T_COUNT(many) : 1) || length_of(name) != 4096)
+            fail("round %u: %u made it, of %d bytes", round, made, (int)length_of(name));
+    }
+    ok(t_reports_of(BLK_REPORT_ERROR) > 0, "of eight creators at once one makes it, and the others are told");
+    t_forget_reports();
 }
 
 static void failing_steps(void)
@@ -153,6 +256,8 @@ int main(void)
     connections = fake_calls(FAKE_NEW);
     sizes();
     an_existing_one();
+    what_is_there();
+    one_of_many();
     failing_steps();
     bad_places();
     is(fake_counted().open_fds, 1, "no file stays open");

@@ -24,7 +24,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The last number of its address in 192.0.2.0/24, which belongs to nobody. */
-enum server { ANSWERS = 1, REFUSES, DEAF, MUTE, CHATTY, LEAVES, SOCKET, SERVERS };
+enum server { ANSWERS = 1, REFUSES, DEAF, MUTE, CHATTY, LEAVES, SOCKET, FULL, SERVERS };
 
 static struct {
     struct sockaddr_storage address;
@@ -98,6 +98,8 @@ static enum server server_at(const struct sockaddr *address)
     const struct sockaddr_un *local = (const struct sockaddr_un *)address;
     int server;
 
+    if (address->sa_family == AF_UNIX && !strncmp(local->sun_path, "/full/", 6))
+        return FULL;
     if (address->sa_family == AF_UNIX)
         return strncmp(local->sun_path, "/no/", 4) ? SOCKET : 0;
     if (address->sa_family == AF_INET)
@@ -225,12 +227,13 @@ static void open_door(enum server server, int backlog)
 {
     struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct sockaddr_un local = {.sun_family = AF_UNIX};
-    int family = server == SOCKET ? AF_UNIX : AF_INET;
+    bool is_local = server == SOCKET || server == FULL;
+    int family = is_local ? AF_UNIX : AF_INET;
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (server == SOCKET) {
+    if (is_local) {
         /* An abstract one, which leaves no file. */
-        snprintf(local.sun_path + 1, sizeof(local.sun_path) - 1, "blkgluster-network-%d", (int)getpid());
+        snprintf(local.sun_path + 1, sizeof(local.sun_path) - 1, "blkgluster-network-%d-%d", (int)getpid(), server);
         memcpy(&doors[server].address, &local, sizeof(local));
         doors[server].length = sizeof(local);
     } else {
@@ -238,7 +241,7 @@ static void open_door(enum server server, int backlog)
         doors[server].length = sizeof(inet);
     }
     if (fd < 0 || bind(fd, (struct sockaddr *)&doors[server].address, doors[server].length) || listen(fd, backlog) ||
-        (server != SOCKET && getsockname(fd, (struct sockaddr *)&doors[server].address, &doors[server].length)))
+        (!is_local && getsockname(fd, (struct sockaddr *)&doors[server].address, &doors[server].length)))
         die("cannot listen");
     doors[server].fd = fd;
 }
@@ -259,9 +262,23 @@ static void make_deaf(int fillers[4])
         die("the deaf server hears");
 }
 
+/* The same for a socket: whoever comes next waits, and nobody ever lets him in. */
+static void make_full(int fillers[2])
+{
+    unsigned i;
+
+    for (i = 0; i < 2; i++) {
+        fillers[i] = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (syscall(SYS_connect, fillers[i], &doors[FULL].address, doors[FULL].length) && errno != EAGAIN)
+            die("cannot connect");
+    }
+    if (errno != EAGAIN)
+        die("the full socket has room");
+}
+
 void network_begin(void)
 {
-    int lives[2], fillers[4];
+    int lives[2], fillers[6];
     enum server server;
     unsigned i;
 
@@ -269,8 +286,9 @@ void network_begin(void)
         die("no pipe");
     for (server = ANSWERS; server < SERVERS; server++)
         if (server != REFUSES)
-            open_door(server, server == DEAF ? 0 : 1024);
+            open_door(server, server == DEAF || server == FULL ? 0 : 1024);
     make_deaf(fillers);
+    make_full(fillers + 4);
     switch (fork()) {
     case -1:
         die("cannot fork");

@@ -15,6 +15,7 @@
  *   second.test    has two addresses, refused.test's and 192.0.2.1, which answers
  *   *.invalid      are no names
  *   /no/...        are no sockets
+ *   /full/...      are sockets whose owner accepts nobody, and whose queue is full
  */
 #ifndef BLKGLUSTER_NETWORK_H
 #define BLKGLUSTER_NETWORK_H

@@ -103,6 +103,57 @@ static void several(void)
     ok(fake_disconnected(20), "no connection is left");
 }
 
+/* A full socket holds up the next server for some seconds, and not for ever. */
+static void full_socket(void)
+{
+    static const struct BlkOption more[] = {
+        {"server.0.path", "/full/socket"}, {"server.1.path", ODD}, {"connect-timeout", "60"}, {NULL, NULL}};
+    struct BlkError error;
+
+    is(opens("a full socket first", "gluster:", more, &error), 0, "the socket after a full one");
+    told(0, "unix", ODD, 0);
+}
+
+/* BlkError has room for a list of servers, or for a path, and for the reason: the reason comes first. */
+static void reasons_are_not_cut_off(void)
+{
+    enum { SERVERS = 32 };
+    static char names[SERVERS][24], hosts[SERVERS][256], path[4001];
+    const char *name[] = {"refused.test", "host.invalid"}, *why[] = {"ECONNREFUSED", "resolved"};
+    struct BlkOption options[SERVERS + 4] = {{"volume", "vol"}, {"path", "a"}};
+    struct img img;
+    unsigned i, kind;
+
+    for (i = 0; i < SERVERS; i++) {
+        snprintf(names[i], sizeof(names[i]), "server.%u.host", i);
+        options[2 + i] = (struct BlkOption){names[i], hosts[i]};
+    }
+    options[2 + SERVERS] = (struct BlkOption){"keep-connection", "0"};
+    for (kind = 0; kind < T_COUNT(name); kind++) {
+        for (i = 0; i < SERVERS; i++)
+            snprintf(hosts[i], sizeof(hosts[i]), "%s", name[kind]);
+        ok(img_open_raw(&img, drv_for("gluster:"), options, 0) < 0, "%d servers like %s", SERVERS, name[kind]);
+        ok(strstr(img.error.message, why[kind]) && strstr(img.error.message, "and 29 more"), "... and why: %s",
+           img.error.message);
+    }
+    for (i = 0; i < SERVERS; i++)
+        snprintf(hosts[i], sizeof(hosts[i]), "fake");
+    is(img_open_raw(&img, drv_for("gluster:"), options, 0), 0, "%d servers that answer", SERVERS);
+    img_close(&img);
+    options[1].value = "nothing";
+    is(img_open_raw(&img, drv_for("gluster:"), options, 0), -ENOENT, "... without the image");
+    ok(strstr(img.error.message, "no such image") && strstr(img.error.message, "and 29 more servers"), "... and why: %s",
+       img.error.message);
+    memset(path, 'p', sizeof(path) - 1);
+    for (i = 200; i < sizeof(path) - 1; i += 200)
+        path[i] = '/';
+    options[1].value = path;
+    is(img_open_raw(&img, drv_for("gluster:"), options, 0), -ENOENT, "a path of 4000 bytes");
+    ok(strstr(img.error.message, "cannot open image gluster://fake/vol/ppp") && strstr(img.error.message, "no such image"),
+       "... and why: %s", img.error.message);
+    ok(fake_disconnected(20), "no connection is left");
+}
+
 static void contradictions(void)
 {
     static const struct {
@@ -181,6 +232,8 @@ int main(void)
     ok(fake_disconnected(20), "an image");
     structured();
     several();
+    full_socket();
+    reasons_are_not_cut_off();
     contradictions();
     logs();
     creates();

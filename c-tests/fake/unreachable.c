@@ -29,6 +29,8 @@ static void without_libgfapi(void)
     fails("a volume that no server knows", "gluster://fake/unknown/a", ENOENT, "'unknown'", "gluster volume list");
     fails("... nor a socket", "gluster+unix:///unknown/a?socket=/run/fake", ENOENT, "'unknown'", "/run/fake");
     fails("a server that drops packets", "gluster://deaf.test/vol/a", ETIMEDOUT, "deaf.test", "connect-timeout");
+    fails("a socket that lets nobody in", "gluster+unix:///vol/a?socket=/full/socket", ETIMEDOUT, "/full/socket",
+          "connect-timeout");
     fails("a server that never answers", "gluster://mute.test/vol/a", ETIMEDOUT, "mute.test", "connect-timeout");
 
     error.struct_size = sizeof(error);

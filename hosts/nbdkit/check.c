@@ -34,11 +34,15 @@ static int make(BlkError *error)
     return options ? params.drv->create(params.uri, options, error) : -1;
 }
 
-/* An image that is there is never made anew: whoever starts a server again with the same words wants its data back. */
-static int has_length(int64_t length, BlkError *error)
+/* An image that is there is never made anew: whoever starts a server again with the same words wants its data back. One
+ * that is empty may be another server's, which is about to give it its size. */
+static int has_length(BlkState *bs, BlkError *error)
 {
-    int64_t wanted = (params.create + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE;
+    int64_t wanted = (params.create + BLK_SECTOR_SIZE - 1) / BLK_SECTOR_SIZE * BLK_SECTOR_SIZE, length;
+    unsigned patience;
 
+    for (patience = 5 * 20; (length = params.drv->getlength(bs)) == 0 && wanted > 0 && patience > 0; patience--)
+        usleep(1000000 / 20);
     /* What getlength failed with, it has reported. */
     if (length == wanted || length < 0)
         return 0;
@@ -52,12 +56,17 @@ static int look(BlkError *error)
 {
     BlkOption *options = params_options(NULL);
     BlkState bs;
+    int opened;
 
     if (!options || state_init(&bs, params.drv) < 0)
         return -1;
-    if (params.drv->open(&bs, options, 0, error) < 0)
-        return params.create >= 0 && is_missing(error) ? make(error) : -1;
-    return params.create >= 0 ? has_length(params.drv->getlength(&bs), error) : 0;
+    opened = params.drv->open(&bs, options, 0, error);
+    if (opened < 0 && params.create >= 0 && is_missing(error) && make(error) == 0)
+        /* Another one may have made it. */
+        opened = params.drv->open(&bs, options, 0, error);
+    if (opened < 0)
+        return -1;
+    return params.create >= 0 ? has_length(&bs, error) : 0;
 }
 
 static void run_child(int out)

@@ -155,9 +155,21 @@ void params_free(void)
     options = NULL;
 }
 
+static bool is_for_create(const char *name)
+{
+    const BlkOpenOption *option;
+
+    if (!HAS_SLOT(params.drv, open_options))
+        return strcmp(name, "filename") != 0 && strcmp(name, "share-rw") != 0;
+    for (option = params.drv->open_options; option->name; option++)
+        if (strcmp(option->name, name) == 0)
+            return option->for_create;
+    return true; /* of a server or a translator, or unknown, for which create has a sentence */
+}
+
 BlkOption *params_options(const char *size)
 {
-    BlkOption *result = calloc(option_count + 2, sizeof(*result));
+    BlkOption *result = calloc(option_count + 3, sizeof(*result));
     unsigned i, n = 0;
 
     if (!result) {
@@ -165,11 +177,11 @@ BlkOption *params_options(const char *size)
         return NULL;
     }
     for (i = 0; i < option_count; i++)
-        if (!size || (strcmp(options[i].name, "filename") != 0 && strcmp(options[i].name, "share-rw") != 0))
+        if (!size || is_for_create(options[i].name))
             result[n++] = options[i];
-    if (size) {
-        result[n].name = "size";
-        result[n].value = size;
-    }
+    if (size)
+        result[n++] = (BlkOption){"size", size};
+    if (size && HAS_SLOT(params.drv, open_options)) /* which came with it */
+        result[n++] = (BlkOption){"exists", "keep"};
     return result;
 }

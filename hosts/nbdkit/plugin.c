@@ -12,10 +12,6 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define MOST_AT_ONCE (64 << 20)
 
-/* Slots that came to the library after the plugin, which may find an older one installed. */
-#define HAS_SLOT(drv, slot) \
-    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
-
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 
 static const BlkDriver *drivers[8];
@@ -74,6 +70,7 @@ static void plugin_unload(void)
 
 static void plugin_dump(void)
 {
+    const BlkOpenOption *option;
     unsigned i;
 
     if (driver_count > 0)
@@ -81,6 +78,9 @@ static void plugin_dump(void)
                drivers[0]->abi_version);
     for (i = 0; i < driver_count; i++)
         printf("gluster_scheme_%u=%s\n", i, drivers[i]->protocol_name);
+    if (driver_count > 0 && HAS_SLOT(drivers[0], open_options))
+        for (option = drivers[0]->open_options; option->name; option++)
+            printf("gluster_option_%s=%s\n", option->name, option->kind);
 }
 
 /* ---- start ----------------------------------------------------------------------------------------------------- */
@@ -99,7 +99,7 @@ static void plugin_dump(void)
     "write-cache=<on|off>    Whether Gluster may acknowledge writes from memory (default off).\n"                    \
     "connect-timeout=<SECONDS>  For a new connection, 1 to 3600 (default 30).\n"                                     \
     "keep-connection=<SECONDS>  That it is kept after the last client, 0 to 3600 (default 30).\n"                    \
-    "...                     And every other option that blkgluster's open takes."
+    "...                     And every other option that blkgluster's open takes; --dump-plugin lists them."
 
 static int plugin_config_complete(void)
 {
@@ -181,23 +181,31 @@ static const char *plugin_export_description(void *handle)
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 struct request {
+    struct image *image;
     sem_t done;
     int ret; /* 0, or -errno */
+    BlkError why; /* when it failed in its callback, else without a message */
 };
 
 /* On the poller. */
 static void on_done(void *opaque, int ret)
 {
     struct request *request = opaque;
+    const BlkDriver *drv = request->image->drv;
 
     request->ret = ret;
+    if (ret < 0 && HAS_SLOT(drv, request_error))
+        drv->request_error(&request->image->bs, &request->why);
     sem_post(&request->done);
 }
 
-static void begin(struct request *request)
+static void begin(struct request *request, struct image *image)
 {
     sem_init(&request->done, 0, 0);
+    request->image = image;
     request->ret = 0;
+    request->why.struct_size = sizeof(request->why);
+    request->why.message[0] = '\0';
 }
 
 /* `acb` is what the submit gave. The request's result. */
@@ -233,14 +241,19 @@ static int nbd_errno(int error)
     }
 }
 
-/* The library has given its own sentence to on_report before, if this is the first failure of a series; this one says
- * which request of which client it was. */
-static int conclude(int ret, const char *what, uint32_t count, uint64_t offset)
+/* The library has given its own sentence to on_report before, if this is the first failure of a series; here each has
+ * one, with the client's number that nbdkit puts before it. */
+static int conclude(const struct request *request, const char *what, uint32_t count, uint64_t offset)
 {
+    int ret = request->ret;
+
     if (ret == 0)
         return 0;
-    nbdkit_error("%s of %" PRIu32 " bytes at offset %" PRIu64 " of %s: %s", what, count, offset, params.name,
-                 strerror(-ret));
+    if (request->why.message[0])
+        nbdkit_error("%s", request->why.message);
+    else
+        nbdkit_error("%s of %" PRIu32 " bytes at offset %" PRIu64 " of %s: %s", what, count, offset, params.name,
+                     strerror(-ret));
     nbdkit_set_error(nbd_errno(-ret));
     return -1;
 }
@@ -253,9 +266,10 @@ static int plugin_pread(void *handle, void *buffer, uint32_t count, uint64_t off
     BlkAiocb *acb;
 
     (void)flags;
-    begin(&request);
+    begin(&request, image);
     acb = image->drv->aio_preadv(&image->bs, offset, count, &iov, 1, 0, on_done, &request);
-    return conclude(finish(&request, acb), "read", count, offset);
+    finish(&request, acb);
+    return conclude(&request, "read", count, offset);
 }
 
 static int plugin_pwrite(void *handle, const void *buffer, uint32_t count, uint64_t offset, uint32_t flags)
@@ -266,16 +280,16 @@ static int plugin_pwrite(void *handle, const void *buffer, uint32_t count, uint6
     BlkAiocb *acb;
 
     (void)flags;
-    begin(&request);
+    begin(&request, image);
     acb = image->drv->aio_pwritev(&image->bs, offset, count, &iov, 1, 0, on_done, &request);
-    return conclude(finish(&request, acb), "write", count, offset);
+    finish(&request, acb);
+    return conclude(&request, "write", count, offset);
 }
 
 static int plugin_flush(void *handle, uint32_t flags)
 {
     struct image *image = handle;
     struct request request;
-    int ret;
 
     (void)flags;
     if (image->lost) {
@@ -285,14 +299,9 @@ static int plugin_flush(void *handle, uint32_t flags)
         nbdkit_set_error(EIO);
         return -1;
     }
-    begin(&request);
-    ret = finish(&request, image->drv->aio_flush(&image->bs, on_done, &request));
-    if (ret < 0) {
-        nbdkit_error("flush of %s: %s", params.name, strerror(-ret));
-        nbdkit_set_error(nbd_errno(-ret));
-        return -1;
-    }
-    return 0;
+    begin(&request, image);
+    finish(&request, image->drv->aio_flush(&image->bs, on_done, &request));
+    return conclude(&request, "flush", 0, 0);
 }
 
 /* Advice: bricks that cannot punch holes have done all that was asked of them. */
@@ -304,14 +313,14 @@ static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t f
     int ret;
 
     (void)flags;
-    begin(&request);
+    begin(&request, image);
     acb = image->drv->aio_pdiscard(&image->bs, offset, count, on_done, &request);
     ret = finish(&request, acb);
     if (ret == -EOPNOTSUPP) {
         nbdkit_debug("gluster: the bricks cannot give space back");
         return 0;
     }
-    return conclude(ret, "trim", count, offset);
+    return conclude(&request, "trim", count, offset);
 }
 
 /* ENOTSUP makes nbdkit write zeroes, or tells a client that wants it fast only that it cannot be had. */
@@ -332,10 +341,10 @@ static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t f
 
     if (!HAS_SLOT(image->drv, aio_write_zeroes) || ((flags & NBDKIT_FLAG_FAST_ZERO) && !may_trim))
         return no_zero();
-    begin(&request);
+    begin(&request, image);
     acb = image->drv->aio_write_zeroes(&image->bs, offset, count, may_trim ? BLK_ZERO_MAY_UNMAP : 0, on_done, &request);
     ret = finish(&request, acb);
-    return ret == -EOPNOTSUPP ? no_zero() : conclude(ret, "zero", count, offset);
+    return ret == -EOPNOTSUPP ? no_zero() : conclude(&request, "zero", count, offset);
 }
 
 /* The client hears which zeroes are fast from what becomes of each. */

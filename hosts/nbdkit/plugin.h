@@ -22,12 +22,17 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
 #include <blkgluster.h>
+
+/* Slots that came to the library after the plugin, which may find an older one installed. */
+#define HAS_SLOT(drv, slot) \
+    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
 
 /* ---- params.c ------------------------------------------------------------------------------------------------ */
 
@@ -46,8 +51,8 @@ int params_set(const char *key, const char *value);
 /* To be called when all are there; finds the driver. */
 int params_complete(void);
 void params_free(void);
-/* The options of open, or with a size those of create, which takes the URI apart from them and knows no share-rw. To be
- * freed; the strings live as long as the parameters. NULL with an error. */
+/* The options of open, or with a size those of create, which takes the URI apart from them, lacks some others, and is to
+ * keep an image that is there. To be freed; the strings live as long as the parameters. NULL with an error. */
 BlkOption *params_options(const char *size);
 
 /* ---- drivers: plugin.c --------------------------------------------------------------------------------------- */

@@ -5,9 +5,12 @@ use super::lock::Mode;
 use super::preallocate::{Progress, allocate, asked};
 use super::zeroes::Filler;
 use super::*;
-use crate::options::{CreateOptions, OpenOptions, Preallocation};
+use crate::options::{CreateOptions, Exists, OpenOptions, Preallocation};
 use crate::volume;
 use std::time::Instant;
+
+/// How often an image that comes and goes is tried to be made or looked at.
+const ATTEMPTS: usize = 10;
 
 impl Image {
     /// Opens an image and starts polling for its completions.
@@ -107,22 +110,37 @@ impl Image {
         Ok((stat, completions))
     }
 
-    /// Makes an image of the given size.
+    /// Makes an image of the given size, unless the one that is there is to be kept.
     pub fn create(options: &CreateOptions, progress: &mut Progress<'_>) -> Result<()> {
         let location = &options.location;
         warn_about_rdma(location);
         // No O_TRUNC: on a sharded volume it empties the first shard only.
         let flags = libc::O_WRONLY | libc::O_CREAT;
-        let (volume, (file, is_new)) =
-            on_volume("create", location, |connection| {
+        let (volume, made) = on_volume("create", location, |connection| {
+            for _ in 0..ATTEMPTS {
                 match File::create(connection, location.path(), flags | libc::O_EXCL) {
-                    Err(errno) if errno.get() == libc::EEXIST => {
-                        let file = File::create(connection, location.path(), flags)?;
-                        Ok((file, false))
-                    }
-                    created => created.map(|file| (file, true)),
+                    Err(errno) if errno.get() == libc::EEXIST => {}
+                    created => return created.map(|file| Some((file, true))),
                 }
-            })?;
+                match options.exists {
+                    Exists::Cut => {
+                        let file = File::create(connection, location.path(), flags)?;
+                        return Ok(Some((file, false)));
+                    }
+                    Exists::Fail => break,
+                    // It may be a directory, or gone by now.
+                    Exists::Keep => match is_directory(connection, location) {
+                        Err(errno) if errno.get() == libc::ENOENT => {}
+                        Ok(true) => return Err(Errno::new(libc::EISDIR, libc::EIO)),
+                        looked => return looked.map(|_| None),
+                    },
+                }
+            }
+            Err(Errno::new(libc::EEXIST, libc::EIO))
+        })?;
+        let Some((file, is_new)) = made else {
+            return Ok(());
+        };
         // Not what another one uses. It ends with the file.
         if let Err(why) = ImageLock::take(&file, location, Some(Mode::Writer)) {
             // Another one's by now, when it is locked.
@@ -198,6 +216,12 @@ fn is_sharded_by_now(connection: &Connection) -> bool {
     connection.has_write_behind() && connection.is_sharded()
 }
 
+/// A directory can be opened like a file, for reading.
+fn is_directory(connection: &Connection, location: &ImageLocation) -> gfapi::Result<bool> {
+    let file = File::open(connection, location.path(), libc::O_RDONLY)?;
+    Ok(file.stat()?.kind == libc::S_IFDIR)
+}
+
 fn leads_nowhere(errno: Errno) -> bool {
     matches!(
         errno.get(),
@@ -209,6 +233,7 @@ fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
     let advice = match errno.get() {
         libc::ENOENT => "; there is no such image, or no such directory, in the volume",
         libc::EISDIR => "; it names a directory",
+        libc::EEXIST => "; something of that name is there, see create's option `exists`",
         libc::EACCES | libc::EPERM => {
             "; the process's user may not, see the image's owner and mode"
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Requests that are done: what they tell of the image, and their callbacks.
 
+use super::failure::During;
 use super::*;
 
 /// What became of a request that was taken from the ready list.
@@ -82,16 +83,8 @@ impl Image {
             Err(errno) if errno.get() == libc::ECANCELED => {}
             Err(errno) => {
                 if !self.failing.swap(true, Ordering::Relaxed) {
-                    let what = match outcome.kind {
-                        Kind::Flush => "a flush".to_owned(),
-                        kind => format!(
-                            "a {} of {} bytes at offset {}",
-                            kind.name(),
-                            outcome.length,
-                            outcome.offset
-                        ),
-                    };
-                    let why = self.failed(&what, errno);
+                    let why =
+                        self.request_failed(outcome.kind, outcome.offset, outcome.length, errno);
                     report::report(
                         Level::Error,
                         &format!(
@@ -149,6 +142,7 @@ impl Round<'_> {
         let callback = request.delivered();
         image.completions.changed();
         if let Some(callback) = callback {
+            let _during = During::new(image, &outcome);
             callback.call(&outcome);
         }
         self.ended = Some(request);

@@ -172,6 +172,19 @@ fn c_string(name: &str, value: &str) -> Result<CString> {
 
 /// The URI of an image, or what says the same.
 pub(super) fn locate(raw: &Raw<'_>, protocol: &str, filename: Option<&str>) -> Result<ImageUri> {
+    let uri = read(raw, protocol, filename)?;
+    // libgfapi drops it, and would open or make an image of another name than was asked for.
+    if uri.path.as_bytes().ends_with(b"/") {
+        return Err(Error::invalid(format!(
+            "the path '{}' ends with a slash, as a directory's does, and an image is a file; leave the \
+             slash out",
+            uri.path.to_string_lossy()
+        )));
+    }
+    Ok(uri)
+}
+
+fn read(raw: &Raw<'_>, protocol: &str, filename: Option<&str>) -> Result<ImageUri> {
     match filename {
         Some(_) if raw.place.is_given() => Err(Error::invalid(
             "filename contradicts volume, path and server.*: give the URI or the parts, not both",
@@ -304,6 +317,18 @@ mod tests {
             (vec![("volume", "a/b"), ("path", "i"), host], "'a/b'"),
             (vec![("volume", ".."), ("path", "i"), host], "'..'"),
             (vec![("volume", "v"), ("path", "//"), host], "path takes"),
+            (
+                vec![("volume", "v"), ("path", "d/"), host],
+                "'d/' ends with a slash",
+            ),
+            (
+                vec![("filename", "gluster://h/v/d/i//")],
+                "'d/i//' ends with a slash",
+            ),
+            (
+                vec![("filename", "gluster://h/v/d%2F")],
+                "'d/' ends with a slash",
+            ),
         ] {
             let why = read("gluster", &pairs).unwrap_err();
             assert!(why.contains(word), "{why} does not say {word}");

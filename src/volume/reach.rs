@@ -10,9 +10,9 @@
 mod tests;
 
 use super::glusterd::{self, Answer};
-use super::{Failure, explain, name, told};
+use super::{Failure, explain, listed, name, told};
 use crate::error::{Errno, Error, Stage};
-use crate::gfapi::{ConnectSpec, ServerSpec};
+use crate::gfapi::{ConnectSpec, ServerSpec, connect_socket};
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -204,8 +204,7 @@ impl Place {
                 }
                 talk(stream, volume, until)
             }
-            // Waits while the server's queue is full; the openers have their own deadlines.
-            At::Socket(path) => talk(UnixStream::connect(path)?, volume, until),
+            At::Socket(path) => talk(connect_socket(path, left(until)?)?, volume, until),
         }
     }
 }
@@ -302,17 +301,16 @@ fn out_of_reach(spec: &ConnectSpec, mut obstacles: Vec<(usize, Obstacle)>) -> Er
         libc::ENOTCONN => "no glusterd answers there; check the address, and that glusterd runs",
         _ => super::SHORT_OF,
     };
-    let reasons: Vec<String> = obstacles
+    let reasons = obstacles
         .iter()
-        .map(|(rank, obstacle)| format!("{}: {obstacle}", told(&spec.servers[*rank])))
-        .collect();
+        .map(|(rank, obstacle)| format!("{}: {obstacle}", told(&spec.servers[*rank])));
     Error::new(
         Stage::Connect,
         errno,
         format!(
             "cannot connect to volume '{}' through {}; {advice}",
             name(spec),
-            reasons.join(", ")
+            listed(reasons)
         ),
     )
 }

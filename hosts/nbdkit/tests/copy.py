@@ -9,7 +9,7 @@ import threading
 
 import nbd
 
-from harness import MiB, Server, brick, end, equal, image, ok, pattern, run, sha, work, write_file
+from harness import MiB, Server, brick, connect, end, equal, image, ok, pattern, run, sha, work, write_file
 
 SIZE = 24 * MiB
 
@@ -27,8 +27,7 @@ def info_and_copy():
         equal(bricks, {sha(source)}, "each brick holds its bytes")
         done = run("nbdcopy", "--connections=8", server.uri, f"{work}/back")
         equal([done.returncode, sha(f"{work}/back")], [0, sha(source)], "nbdcopy out of the image")
-        handle = nbd.NBD()
-        handle.connect_uri(server.uri)
+        handle = connect(server)
         byte = handle.pread(1, 12345678)
         handle.pwrite(bytes([byte[0] ^ 1]), 12345678)
         handle.shutdown()
@@ -63,9 +62,7 @@ def eight_connections():
     path = image("sharded", "nbd-eight.img")
     piece = 2 * MiB
     with Server("sharded", path, f"create={8 * piece}") as server:
-        handles = [nbd.NBD() for _ in range(8)]
-        for handle in handles:
-            handle.connect_uri(server.uri)
+        handles = [connect(server) for _ in range(8)]
         errors = []
 
         def work_on(number):
@@ -102,12 +99,32 @@ def fio():
                 "--iodepth=32", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0"]
         done = run(*base, "--rw=randwrite", "--do_verify=1", "--fsync=64", cwd=work)
         ok(done.returncode == 0 and "err= 0" in done.stdout, "fio writes at random and verifies", done.stdout)
-        handle = nbd.NBD()
-        handle.connect_uri(server.uri)
+        handle = connect(server)
         handle.pwrite(b"not what fio wrote", 5 * MiB + 1000)
         handle.shutdown()
         done = run(*base, "--rw=randwrite", "--verify_only", cwd=work)
         ok(done.returncode != 0 and "verify:" in done.stdout, "... and it finds what another changed", done.stdout)
+
+
+def nbdsh():
+    """The shell of libnbd, as its users write it."""
+    path = image("disp", "nbd-shell.img")
+    # It runs Debian's own Python, as this does; another may come first in PATH.
+    shell = {"env": dict(os.environ, PATH=f"/usr/bin:{os.environ['PATH']}")}
+    with Server("disp", path, "create=4M") as server:
+        script = """
+assert h.get_size() == 4 << 20 and not h.is_read_only() and h.can_multi_conn() and h.can_fast_zero()
+h.pwrite(b"shell" * 100, 12345, nbd.CMD_FLAG_FUA)
+h.zero(100, 12400)
+h.trim(4096, 1 << 20)
+h.flush()
+assert h.pread(500, 12345) == b"shell" * 11 + bytes(100) + (b"shell" * 100)[155:]
+print("done", h.get_block_size(nbd.SIZE_MINIMUM))
+"""
+        done = run("nbdsh", "-u", server.uri, "-c", script, **shell)
+        equal((done.returncode, done.stdout), (0, "done 1\n"), "nbdsh writes, zeroes, trims and reads")
+        done = run("nbdsh", "-u", server.uri, "-c", "assert h.pread(5, 12345) == b'other'", **shell)
+        ok(done.returncode == 1 and "AssertionError" in done.stdout, "... and another text would have shown", done.stdout)
 
 
 def filters():
@@ -117,8 +134,7 @@ def filters():
     options = ["--filter=stats", "--filter=delay", "--filter=error"]
     with Server("plain", path, "create=1M", f"statsfile={stats}", "delay-read=20ms", "error-trim=EIO",
                 "error-trim-rate=100%", options=options) as server:
-        handle = nbd.NBD()
-        handle.connect_uri(server.uri)
+        handle = connect(server)
         handle.pwrite(data, 0)
         ok(handle.pread(MiB, 0) == data, "stats, delay and error over the plugin: data passes")
         try:
@@ -139,5 +155,6 @@ info_and_copy()
 sparse()
 eight_connections()
 fio()
+nbdsh()
 filters()
 sys.exit(end())

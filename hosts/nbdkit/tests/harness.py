@@ -4,6 +4,7 @@
 Run inside of scripts/cluster exec, with PLUGIN, WITNESS, CLUSTER and SPY in the environment (see meson.build)."""
 
 import atexit
+import errno
 import glob
 import hashlib
 import os
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import nbd
 
 PLUGIN = os.environ["PLUGIN"]
 CLUSTER = os.environ["CLUSTER"]
@@ -140,6 +143,23 @@ def wait_until(seconds, condition):
             return False
         time.sleep(0.05)
     return True
+
+
+def connect(server, strict=True):
+    handle = nbd.NBD()
+    if not strict:
+        handle.set_strict_mode(0)
+    handle.connect_uri(server.uri)
+    return handle
+
+
+def refused(call):
+    """The errno that a request fails with; 0 when it does not."""
+    try:
+        call()
+    except nbd.Error as error:
+        return getattr(errno, error.errno or "", -1)
+    return 0
 
 
 class Server:

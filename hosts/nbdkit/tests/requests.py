@@ -9,24 +9,8 @@ import sys
 
 import nbd
 
-from harness import MiB, SPY, Server, brick, end, equal, image, ok, pattern, run, wait_until, work
-
-
-def connect(server, strict=True):
-    handle = nbd.NBD()
-    if not strict:
-        handle.set_strict_mode(0)
-    handle.connect_uri(server.uri)
-    return handle
-
-
-def refused(call):
-    """The errno that a request fails with; 0 when it does not."""
-    try:
-        call()
-    except nbd.Error as error:
-        return getattr(errno, error.errno or "", -1)
-    return 0
+from harness import (MiB, SPY, Server, brick, connect, end, equal, image, ok, pattern, refused, run, wait_until,
+                     work)
 
 
 def read_and_write():

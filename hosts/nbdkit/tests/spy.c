@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Preloaded into nbdkit: writes one line for each call that opens, closes, changes or syncs a file into the file that
- * SPY_LOG names, so that a test sees what an NBD request became.
+ * SPY_LOG names, so that a test sees what an NBD request became. What SPY_BEFORE_CREAT says is run, once, before a file is
+ * made.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <glusterfs/api/glfs.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void note(const char *call, long long offset, long long length)
@@ -22,6 +24,21 @@ static void note(const char *call, long long offset, long long length)
 }
 
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+glfs_fd_t *glfs_creat(glfs_t *fs, const char *path, int flags, mode_t mode)
+{
+    char *command = getenv("SPY_BEFORE_CREAT");
+
+    if (command) {
+        command = strdup(command);
+        unsetenv("SPY_BEFORE_CREAT");
+        unsetenv("LD_PRELOAD");
+        if (!command || system(command) != 0)
+            abort();
+        free(command);
+    }
+    return NEXT(glfs_creat)(fs, path, flags, mode);
+}
 
 glfs_fd_t *glfs_open(glfs_t *fs, const char *path, int flags)
 {

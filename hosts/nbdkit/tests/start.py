@@ -7,12 +7,11 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 
-import nbd
-
-from harness import (MiB, PLUGIN, SERVER, SOCKET, Server, WITNESS, brick, end, equal, image, ok, pattern, run, sha, uri,
-                     wait_until, work)
+from harness import (MiB, PLUGIN, SERVER, SOCKET, SPY, Server, WITNESS, brick, connect, end, equal, image, ok, pattern,
+                     run, sha, uri, wait_until, work, write_file)
 
 
 def daemon(*words):
@@ -131,7 +130,8 @@ def names():
 def texts():
     dump = run("nbdkit", PLUGIN, "--dump-plugin").stdout.splitlines()
     wanted = {"name=gluster", "thread_model=parallel", "max_thread_model=parallel", "magic_config_key=uri",
-              "blkgluster_abi_version=1", "gluster_scheme_3=gluster"}
+              "blkgluster_abi_version=1", "gluster_scheme_3=gluster", "gluster_option_locking=off|auto|on",
+              "gluster_option_connect-timeout=1-3600", "gluster_option_server.N.host=string"}
     ok(wanted <= set(dump), "--dump-plugin", f"lacks {wanted - set(dump)}")
     ok(any(line.startswith("blkgluster_version=1.") for line in dump), "... with the library's version")
     said = run("nbdkit", PLUGIN, "--help").stdout
@@ -141,26 +141,66 @@ def texts():
     equal(missing, [], "--help explains every parameter")
 
 
+def racing():
+    """Two servers are started with create= at the same time: the image is made once, and nobody's data is lost."""
+    path = image("plain", "nbd-race.img")
+    data = write_file("race", pattern(MiB, 6))
+    other = f"nbdkit -U - {PLUGIN} {uri('plain', path)} create=1M --run 'nbdcopy {data} \"$uri\"'"
+    hook = {"LD_PRELOAD": SPY, "SPY_BEFORE_CREAT": other}
+    with Server("plain", path, "create=1M", env=hook) as server:
+        equal(run("nbdcopy", server.uri, f"{work}/race-back").returncode, 0, "one that was made just before")
+        equal(sha(f"{work}/race-back"), sha(data), "... keeps what was written meanwhile")
+    image("plain", path)
+    done = run("nbdkit", "-U", "-", PLUGIN, uri("plain", path), "create=2M", "--run", "true",
+               env=dict(os.environ, **hook))
+    ok(done.returncode == 1 and "exists and has 1048576 bytes" in done.stdout, "... also where sizes differ", done.stdout)
+    equal(sha(brick("plain", path)), sha(data), "... and keeps its data then, too")
+
+    run(WITNESS, "plain", "create", path)
+    timer = threading.Timer(1, os.truncate, (brick("plain", path), MiB))
+    timer.start()
+    code, said, pid = daemon(uri("plain", path), "create=1M")
+    timer.join()
+    if pid:
+        stop_daemon(pid)
+    equal((code, said), (0, ""), "one that has no size yet is waited for")
+
+
+def qemu_img():
+    """Whether QEMU's is installed."""
+    return shutil.which("qemu-img") is not None
+
+
+def commands():
+    """Of README.md's "Use" here and of the library's README: each with what stands there for what is here."""
+    here = (Path(__file__).resolve().parents[1] / "README.md").read_text().split("## Use")[1].split("```")[1]
+    script = Path(__file__).resolve().parents[3] / "scripts/readme-example"
+    there = run("python3", script, "nbdkit").stdout
+    for lines, least in ((here.strip().splitlines(), 7), (there.strip().splitlines(), 6)):
+        ok(len(lines) >= least, "the README has commands", lines)
+        yield from (line for line in lines if "qemu-img" not in line or qemu_img())
+
+
 def readme():
-    """The commands of README.md's "Use" do what they say."""
+    """The commands of both READMEs do what they say."""
     path = image("plain", "nbd-readme.img")
     disk = f"{work}/disk.raw"
     with open(disk, "wb") as file:
         file.write(pattern(MiB, 8))
-    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-    lines = text.split("## Use")[1].split("```")[1].strip().splitlines()
-    ok(len(lines) >= 7, "the README has commands", lines)
-    for number, line in enumerate(lines):
+    with Server("plain", path, "create=1M"):
+        pass
+    for number, line in enumerate(commands()):
         command = line.split("  #")[0]
-        if "qemu-img" in command and not shutil.which("qemu-img"):
-            continue
         for old, new in ((" gluster ", f" {PLUGIN} "), ("gluster://server/volume/image", uri("plain", path)),
+                         ("gluster://server1/vol1/disk.img", uri("plain", path)),
                          ("volume=vol path=dir/image server=server", f"volume=plain path={path} server={SERVER}"),
-                         ("create=10G", "create=1M"), ("/run/image.sock", f"{work}/readme.sock"), ("disk.raw", disk)):
+                         ("volume=vol1 path=disk.img server=server1 server=server2",
+                          f"volume=plain path={path} server={SERVER} server={SERVER[:-1]}2"),
+                         ("create=10G", "create=1M"), ("create=1G", "create=1M"), ("copy.raw", f"{work}/copy.raw"),
+                         ("/run/image.sock", f"{work}/readme{number}.sock"),
+                         ("/run/disk.sock", f"{work}/readme{number}.sock"),
+                         ("disk.raw", disk)):
             command = command.replace(old, new)
-        if number == 0:
-            with Server("plain", path, "create=1M"):
-                pass
         pidfile = f"{work}/readme{number}.pid"
         done = run("bash", "-c", command.replace("nbdkit ", f"nbdkit -P {pidfile} ", 1))
         ok(done.returncode == 0, line, done.stdout)
@@ -169,6 +209,7 @@ def readme():
             with open(pidfile) as file:
                 ok(stop_daemon(int(file.read())), "... and ends")
     equal(sha(brick("plain", path)), sha(disk), "nbdcopy's copy is in the image")
+    equal(sha(f"{work}/copy.raw"), sha(disk), "... and comes out of it")
 
 
 def locks():
@@ -177,11 +218,6 @@ def locks():
     where = uri("rep3", path)
     alone, shared = ["locking=on"], ["locking=on", "share-rw=on"]
 
-    def use(server):
-        handle = nbd.NBD()
-        handle.connect_uri(server.uri)
-        return handle
-
     def starts(*words):
         code, said, pid = daemon(where, *words)
         if pid:
@@ -189,7 +225,7 @@ def locks():
         return code, said
 
     with Server("rep3", path, "create=1M", *alone) as first, Server("rep3", path, *alone) as second:
-        client = use(first)
+        client = connect(first)
         for words in (alone, [*alone, "readonly=true"], [*alone, "create=1M"]):
             code, said = starts(*words)
             ok(code == 1 and f"image {where} is locked (EBUSY): another one has it open" in said,
@@ -198,14 +234,14 @@ def locks():
         ok(run("nbdinfo", second.uri).returncode != 0, "a server that was there turns its clients away")
         ok("is locked (EBUSY)" in second.said(), "... and its log says why", second.said())
         client.pwrite(b"still here", 0)
-        equal(bytes(use(first).pread(10, 0)), b"still here", "the first one's clients go on, old and new")
+        equal(bytes(connect(first).pread(10, 0)), b"still here", "the first one's clients go on, old and new")
         client.shutdown()
         ok(wait_until(30, lambda: run("nbdinfo", second.uri).returncode == 0), "when they have left, others' may come")
         equal(starts(*alone)[0], 0, "... and a second server starts")
 
     path = image("rep3", "nbd-shared.img")
     with Server("rep3", path, "create=1M", *shared) as first, Server("rep3", path, *shared) as second:
-        one, other = use(first), use(second)
+        one, other = connect(first), connect(second)
         one.pwrite(b"shared", 4096)
         equal(bytes(other.pread(6, 4096)), b"shared", "share-rw=on on both: both serve it")
         where = uri("rep3", path)
@@ -230,6 +266,7 @@ bad_input()
 names()
 texts()
 readme()
+racing()
 locks()
 gone_later()
 sys.exit(end())

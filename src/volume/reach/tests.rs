@@ -267,3 +267,40 @@ fn libgfapi_is_given_the_address_that_it_would_not_come_to() {
     assert_eq!(given(&addresses[3..]), [(addresses[3], "name".to_owned())]);
     assert_eq!(given(&[]), []);
 }
+
+/// A socket whose owner accepts nobody, with its queue full.
+fn full(path: &Path) -> (ServerSpec, UnixListener, Vec<UnixStream>) {
+    let listener = UnixListener::bind(path).unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = connect_socket(path, Duration::from_millis(50)) {
+        queue.push(stream);
+    }
+    (unix(path), listener, queue)
+}
+
+#[test]
+fn a_socket_with_a_full_queue_takes_no_more_than_the_time() {
+    let path = std::env::temp_dir().join(format!("blkg-full-{}", std::process::id()));
+    let (socket, listener, queue) = full(&path);
+    let begin = Instant::now();
+    assert!(is_out_of_time(std::slice::from_ref(&socket), SHORT));
+    assert!(begin.elapsed() >= SHORT && begin.elapsed() < LONG);
+    let server = glusterd(0, 0);
+    assert_eq!(
+        found(&[socket, server.clone()]),
+        [server],
+        "the next one is asked"
+    );
+    drop((listener, queue));
+    let _ = std::fs::remove_file(path);
+}
+
+#[test]
+fn many_servers_leave_room_for_the_reason() {
+    let why = failed(&(0..32).map(|_| dead()).collect::<Vec<_>>());
+    assert!(why.text.contains("… and 29 more"), "{why}");
+    assert!(
+        why.text.ends_with("and that glusterd runs") && why.text.len() < 600,
+        "{why}"
+    );
+}
