@@ -13,6 +13,8 @@ impl Image {
     /// Opens an image and starts polling for its completions.
     pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
         let location = options.location;
+        let clock = Clock::start();
+        let trace = Arc::new(Trace::new(location.trace, &location, clock));
         warn_about_rdma(&location);
         let mut flags = if options.read_write {
             libc::O_RDWR
@@ -22,17 +24,39 @@ impl Image {
         if options.no_cache {
             flags |= libc::O_DIRECT;
         }
-        let (volume, file) = on_volume("open", &location, |connection| {
+        let (volume, file) = on_volume("open", &location, &trace, |connection| {
             File::open(connection, location.path(), flags)
         })?;
         // Before its length is looked at: another one may have changed it until then.
         let mode = Mode::of(options.read_write, options.share_rw);
         let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
+        if lock.is_used() {
+            trace.say(Verbosity::Steps, || "its lock is taken".to_owned());
+        }
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
         let replicas = Replicas::of(volume.connection(), is_sharded);
+        trace.say(Verbosity::Steps, || {
+            format!(
+                "open {}, {} bytes long{}{}",
+                if options.read_write {
+                    "for writing"
+                } else {
+                    "read-only"
+                },
+                stat.size,
+                if is_sharded { ", in shards" } else { "" },
+                if write_behind {
+                    ", with write-behind"
+                } else {
+                    ""
+                },
+            )
+        });
+        let verbosity = location.trace;
+        let statistics = options.statistics.then(|| Arc::new(Statistics::new(clock)));
         let backing = Arc::new(Backing {
             file,
             lock: lock.clone(),
@@ -51,7 +75,7 @@ impl Image {
                     slab: Slab::new(completions.get(), id.serial()),
                     queue: Queue::new(is_sharded),
                 }),
-                flushes: Flushes::new(),
+                flushes: Flushes::new(statistics.clone(), trace.clone()),
                 zeroes: Zeroes::new(&backing),
                 completions,
                 outstanding: AtomicUsize::new(0),
@@ -60,6 +84,11 @@ impl Image {
                 proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
                 write_behind,
                 failing: AtomicBool::new(false),
+                clock,
+                timed: statistics.is_some() || verbosity != Verbosity::Off,
+                statistics,
+                verbosity,
+                trace,
             });
             Opened {
                 image,
@@ -110,18 +139,21 @@ impl Image {
     /// Makes an image of the given size.
     pub fn create(options: &CreateOptions, progress: &mut Progress<'_>) -> Result<()> {
         let location = &options.location;
+        let trace = Trace::new(location.trace, location, Clock::start());
         warn_about_rdma(location);
         // No O_TRUNC: on a sharded volume it empties the first shard only.
         let flags = libc::O_WRONLY | libc::O_CREAT;
         let (volume, (file, is_new)) =
-            on_volume("create", location, |connection| {
-                match File::create(connection, location.path(), flags | libc::O_EXCL) {
-                    Err(errno) if errno.get() == libc::EEXIST => {
-                        let file = File::create(connection, location.path(), flags)?;
-                        Ok((file, false))
-                    }
-                    created => created.map(|file| (file, true)),
+            on_volume("create", location, &trace, |connection| match File::create(
+                connection,
+                location.path(),
+                flags | libc::O_EXCL,
+            ) {
+                Err(errno) if errno.get() == libc::EEXIST => {
+                    let file = File::create(connection, location.path(), flags)?;
+                    Ok((file, false))
                 }
+                created => created.map(|file| (file, true)),
             })?;
         // Not what another one uses. It ends with the file.
         if let Err(why) = ImageLock::take(&file, location, Some(Mode::Writer)) {
@@ -157,6 +189,10 @@ impl Image {
             // Best effort: the error to tell is the first.
             let _ = volume.connection().unlink(location.path());
         }
+        trace.say(Verbosity::Steps, || match done {
+            Ok(()) => format!("created, {} bytes long", options.size),
+            Err(errno) => format!("not created: {errno}"),
+        });
         done.map_err(|errno| cannot("create", location, errno))
     }
 }
@@ -166,6 +202,7 @@ impl Image {
 fn on_volume<T>(
     verb: &str,
     location: &ImageLocation,
+    trace: &Trace,
     body: impl Fn(&Connection) -> gfapi::Result<T>,
 ) -> Result<(Connected, T)> {
     let deadline = Instant::now() + location.connect_timeout;
@@ -175,13 +212,23 @@ fn on_volume<T>(
             location.connect_timeout,
             location.keep_connection,
         )?;
+        trace.say(Verbosity::Steps, || match volume.is_reused() {
+            true => "an earlier image's connection is used".to_owned(),
+            false => "connected to its volume".to_owned(),
+        });
         if volume.is_reused() && is_sharded_by_now(volume.connection()) {
             volume.forget();
             continue;
         }
         match body(volume.connection()) {
-            Ok(done) => return Ok((volume, done)),
+            Ok(done) => {
+                trace.say(Verbosity::Steps, || "its file is open".to_owned());
+                return Ok((volume, done));
+            }
             Err(errno) if volume.is_reused() && leads_nowhere(errno) => {
+                trace.say(Verbosity::Errors, || {
+                    format!("that connection leads nowhere by now: {errno}; trying a new one")
+                });
                 volume.forget();
                 // A silent brick took all of the opener's time.
                 if Instant::now() > deadline {

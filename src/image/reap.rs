@@ -59,6 +59,26 @@ impl Image {
         self.watch_health(outcome);
     }
 
+    #[cold]
+    fn trace_ended(&self, request: SlotRef, outcome: &Outcome, took_ns: u64) {
+        let what = match outcome.result {
+            Ok(()) => Verbosity::Requests,
+            Err(_) => Verbosity::Errors,
+        };
+        self.trace.say(what, || {
+            let how = match outcome.result {
+                Ok(()) => "done".to_owned(),
+                Err(errno) => format!("{errno}"),
+            };
+            format!(
+                "request {}: {}: {how} in {} us",
+                request.number(),
+                outcome.kind.in_words(outcome.offset, outcome.length),
+                took_ns / 1000
+            )
+        });
+    }
+
     fn watch_health(&self, outcome: &Outcome) {
         match outcome.result {
             Ok(()) => {
@@ -82,15 +102,8 @@ impl Image {
             Err(errno) if errno.get() == libc::ECANCELED => {}
             Err(errno) => {
                 if !self.failing.swap(true, Ordering::Relaxed) {
-                    let what = match outcome.kind {
-                        Kind::Flush => "a flush".to_owned(),
-                        kind => format!(
-                            "a {} of {} bytes at offset {}",
-                            kind.name(),
-                            outcome.length,
-                            outcome.offset
-                        ),
-                    };
+                    let what = outcome.kind.in_words(outcome.offset, outcome.length);
+                    let what = format!("a {what}");
                     let why = self.failed(&what, errno);
                     report::report(
                         Level::Error,
@@ -110,11 +123,49 @@ pub(super) struct Round<'a> {
     image: &'a Image,
     /// The request whose callback ran last: its slot is given back with the next visit to the desk.
     ended: Option<SlotRef>,
+    time: Time,
+}
+
+/// The time, asked for as often as it is worth. To ask costs about as much as all else that is counted
+/// of a request.
+struct Time {
+    now: u64,
+    /// So many requests may go by without asking.
+    left: u32,
+}
+
+/// Most of them, when the host's callbacks ...
+const AT_A_TIME: u32 = 16;
+
+/// ... took no more than so long for these; then the last of them looks by that at most as if it had
+/// ended earlier.
+const QUICK_NS: u64 = 16_000;
+
+impl Time {
+    /// For a request that came at `began`.
+    fn now(&mut self, clock: Clock, began: u64) -> u64 {
+        // One that came later than the time was asked for has ended later, too.
+        if self.left == 0 || began >= self.now {
+            let now = clock.now();
+            self.left = if now - self.now < QUICK_NS {
+                AT_A_TIME
+            } else {
+                1
+            };
+            self.now = now;
+        }
+        self.left -= 1;
+        self.now
+    }
 }
 
 impl Round<'_> {
     pub(super) fn new(image: &Image) -> Round<'_> {
-        Round { image, ended: None }
+        Round {
+            image,
+            ended: None,
+            time: Time { now: 0, left: 0 },
+        }
     }
 
     /// Deals with one request that this thread took.
@@ -126,13 +177,32 @@ impl Round<'_> {
                 kind,
                 offset,
                 length,
+                alone,
             } => {
+                if alone > 0 {
+                    image.count(Event::Unmerged, alone);
+                    image.trace.note(Verbosity::Errors, || {
+                        let what = kind.in_words(offset, length);
+                        format!("one call for several, {what}, failed; {alone} are sent alone")
+                    });
+                }
                 self.make_room(|desk| desk.queue.shared_out(kind, offset, length));
+                image.trace.tell();
                 return Reaped::Shared;
             }
-            Next::Resubmitted => return Reaped::Resubmitted,
+            Next::Resubmitted => {
+                image.count(Event::ShortRead, 1);
+                image.trace.say(Verbosity::Errors, || {
+                    format!("request {}: a short read is sent on", request.number())
+                });
+                return Reaped::Resubmitted;
+            }
         };
         image.note(&mut outcome);
+        let took = match image.timed {
+            true => self.time.now(image.clock, outcome.began) - outcome.began,
+            false => 0,
+        };
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
         self.make_room(|desk| {
@@ -140,12 +210,18 @@ impl Round<'_> {
                 let held = Range::alone(outcome.kind, outcome.offset, outcome.length);
                 desk.queue.let_go(held);
             }
+            if let Some(statistics) = &image.statistics {
+                statistics.ended(&outcome, took);
+            }
             desk.queue.over(outcome.ticket);
             image.outstanding.store(
                 image.outstanding.load(Ordering::Relaxed) - 1,
                 Ordering::Relaxed,
             );
         });
+        if image.verbosity != Verbosity::Off {
+            image.trace_ended(request, &outcome, took);
+        }
         let callback = request.delivered();
         image.completions.changed();
         if let Some(callback) = callback {
