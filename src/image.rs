@@ -18,6 +18,7 @@ mod reap;
 mod registry;
 mod statistics;
 mod status;
+mod time;
 mod trace;
 mod zeroes;
 
@@ -30,6 +31,7 @@ use statistics::{Clock, Statistics};
 pub use statistics::{Event, Format, Operations, Snapshot};
 pub use status::Content;
 use status::Status;
+use time::{Delays, Handy, Time};
 use trace::Trace;
 use zeroes::Zeroes;
 
@@ -79,6 +81,7 @@ pub struct Image {
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
     clock: Clock,
+    handy: Handy,
     /// When a request came is of interest.
     timed: bool,
     /// `None`: nobody wants them.
@@ -93,6 +96,7 @@ struct Desk {
     slab: Slab,
     /// The requests that are not sent yet, but for flushes.
     queue: Queue<SlotRef>,
+    delays: Delays,
 }
 
 /// An image that is not closed.
@@ -148,7 +152,7 @@ impl Image {
     fn submit(&self, backing: &Arc<Backing>, mut ask: Ask<'_>) -> Result<Handle> {
         let file = &backing.file;
         if self.timed {
-            ask.began = self.clock.now();
+            ask.began = self.handy.take(self.clock);
         }
         let mut growth = None;
         let changes = ask.kind.changes();

@@ -70,6 +70,7 @@ OURS = {  # name -> program and its options
     "pipe2013": ["pipe2013"],
     "ours": ["ours"],
     "ours-through": ["ours", "--write-cache", "off"],
+    "ours-uncounted": ["ours", "--statistics", "off"],
 }
 
 

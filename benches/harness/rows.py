@@ -162,6 +162,20 @@ def goal_rows():
             depth=depth,
         )
     yield Row(
+        "statistics-overhead",
+        ("ours-uncounted", "ours"),
+        (Goal("cpu_us", "ours", "<=", 1.02, "ours-uncounted"),),
+        kind="turns",
+    )
+    for depth in (64, 1):
+        yield Row(
+            f"statistics-overhead-storage-free-d{depth}",
+            ("ours-uncounted", "ours"),
+            (Goal("iops", "ours", ">=", 0.98, "ours-uncounted"),),
+            kind="free",
+            depth=depth,
+        )
+    yield Row(
         "images",
         ("plain", "ours"),
         (Goal("threads_more", "ours", "<=", 0), Goal("kib_per_image", "ours", "<=", 512)),

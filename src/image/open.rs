@@ -74,6 +74,7 @@ impl Image {
                 desk: Mutex::new(Desk {
                     slab: Slab::new(completions.get(), id.serial()),
                     queue: Queue::new(is_sharded),
+                    delays: Delays::new(),
                 }),
                 flushes: Flushes::new(statistics.clone(), trace.clone()),
                 zeroes: Zeroes::new(&backing),
@@ -85,6 +86,7 @@ impl Image {
                 write_behind,
                 failing: AtomicBool::new(false),
                 clock,
+                handy: Handy::new(),
                 timed: statistics.is_some() || verbosity != Verbosity::Off,
                 statistics,
                 verbosity,

@@ -126,45 +126,12 @@ pub(super) struct Round<'a> {
     time: Time,
 }
 
-/// The time, asked for as often as it is worth. To ask costs about as much as all else that is counted
-/// of a request.
-struct Time {
-    now: u64,
-    /// So many requests may go by without asking.
-    left: u32,
-}
-
-/// Most of them, when the host's callbacks ...
-const AT_A_TIME: u32 = 16;
-
-/// ... took no more than so long for these; then the last of them looks by that at most as if it had
-/// ended earlier.
-const QUICK_NS: u64 = 16_000;
-
-impl Time {
-    /// For a request that came at `began`.
-    fn now(&mut self, clock: Clock, began: u64) -> u64 {
-        // One that came later than the time was asked for has ended later, too.
-        if self.left == 0 || began >= self.now {
-            let now = clock.now();
-            self.left = if now - self.now < QUICK_NS {
-                AT_A_TIME
-            } else {
-                1
-            };
-            self.now = now;
-        }
-        self.left -= 1;
-        self.now
-    }
-}
-
 impl Round<'_> {
     pub(super) fn new(image: &Image) -> Round<'_> {
         Round {
             image,
             ended: None,
-            time: Time { now: 0, left: 0 },
+            time: Time::new(),
         }
     }
 
@@ -199,10 +166,11 @@ impl Round<'_> {
             }
         };
         image.note(&mut outcome);
-        let took = match image.timed {
-            true => self.time.now(image.clock, outcome.began) - outcome.began,
-            false => 0,
+        let (now, delay) = match image.timed {
+            true => self.time.at_end(image.clock, outcome.began),
+            false => (0, None),
         };
+        let mut took = 0;
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
         self.make_room(|desk| {
@@ -210,6 +178,10 @@ impl Round<'_> {
                 let held = Range::alone(outcome.kind, outcome.offset, outcome.length);
                 desk.queue.let_go(held);
             }
+            if let Some(delay) = delay {
+                desk.delays.add(delay);
+            }
+            took = now.saturating_sub(desk.delays.came(outcome.began));
             if let Some(statistics) = &image.statistics {
                 statistics.ended(&outcome, took);
             }
@@ -225,7 +197,9 @@ impl Round<'_> {
         let callback = request.delivered();
         image.completions.changed();
         if let Some(callback) = callback {
+            self.time.offer(&image.handy);
             callback.call(&outcome);
+            self.time.withdraw(&image.handy);
         }
         self.ended = Some(request);
         Reaped::Called
@@ -250,8 +224,13 @@ impl Round<'_> {
 
 impl Drop for Round<'_> {
     fn drop(&mut self) {
+        let delay = self.time.at_rest(self.image.clock);
         if let Some(request) = self.ended.take() {
-            self.image.desk.lock().slab.end(request);
+            let mut desk = self.image.desk.lock();
+            desk.slab.end(request);
+            if let Some(delay) = delay {
+                desk.delays.add(delay);
+            }
         }
     }
 }
