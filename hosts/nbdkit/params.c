@@ -165,7 +165,8 @@ BlkOption *params_options(const char *size)
         return NULL;
     }
     for (i = 0; i < option_count; i++)
-        if (!size || (strcmp(options[i].name, "filename") != 0 && strcmp(options[i].name, "share-rw") != 0))
+        if (!size || (strcmp(options[i].name, "filename") != 0 && strcmp(options[i].name, "share-rw") != 0 &&
+                      strcmp(options[i].name, "statistics") != 0))
             result[n++] = options[i];
     if (size) {
         result[n].name = "size";

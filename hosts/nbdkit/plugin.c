@@ -12,10 +12,6 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define MOST_AT_ONCE (64 << 20)
 
-/* Slots that came to the library after the plugin, which may find an older one installed. */
-#define HAS_SLOT(drv, slot) \
-    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
-
 /* ---- the library ----------------------------------------------------------------------------------------------- */
 
 static const BlkDriver *drivers[8];

@@ -22,6 +22,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define NBDKIT_API_VERSION 2
@@ -46,9 +47,15 @@ int params_set(const char *key, const char *value);
 /* To be called when all are there; finds the driver. */
 int params_complete(void);
 void params_free(void);
-/* The options of open, or with a size those of create, which takes the URI apart from them and knows no share-rw. To be
+/* The options of open, or with a size those of create, which takes the URI apart from them and knows neither share-rw nor statistics. To be
  * freed; the strings live as long as the parameters. NULL with an error. */
 BlkOption *params_options(const char *size);
+
+/* ---- slots --------------------------------------------------------------------------------------------------- */
+
+/* Some came to the library after the plugin, which may find an older one installed. */
+#define HAS_SLOT(drv, slot) \
+    ((drv)->struct_size >= offsetof(BlkDriver, slot) + sizeof((drv)->slot) && (drv)->slot != NULL)
 
 /* ---- drivers: plugin.c --------------------------------------------------------------------------------------- */
 
