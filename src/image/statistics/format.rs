@@ -189,11 +189,11 @@ fn text_of(to: &mut String, name: &str, operations: &Operations) -> fmt::Result 
     if operations.in_flight() > 0 {
         write!(to, ", {} in flight", operations.in_flight())?;
     }
-    if succeeded > 0 {
+    if let Some(mean) = operations.total_ns.checked_div(succeeded) {
         write!(
             to,
             "; mean {} us, half within {}, 99 % within {}, longest {} us",
-            operations.total_ns / succeeded / 1000,
+            mean / 1000,
             Within(operations, succeeded.div_ceil(2)),
             Within(operations, succeeded - succeeded / 100),
             operations.longest_ns / 1000
