@@ -936,9 +936,9 @@ typedef struct BlkDriver {
      * The same as text. `format`: one of BLK_STATISTICS_*. Like snprintf: writes as much as fits into
      * `size` bytes of `buffer`, with a NUL at the end (nothing when size is 0; then `buffer` may be
      * NULL), and returns the length of the whole without its NUL: when that is `size` or more, the text
-     * was cut. The numbers change while requests end, so leave some room, 32 KiB is plenty but for an
-     * image with a name of kilobytes. Threads and errors as for get_statistics; -EINVAL an unknown
-     * format, or no buffer.
+     * was cut. The numbers grow while requests end, so leave 4 KiB more than a call with size 0 says.
+     * (Prometheus' text names the image in each of its 300 lines: 40 KiB for an ordinary URI.) Threads
+     * and errors as for get_statistics; -EINVAL an unknown format, or no buffer.
      *
      * A page of Prometheus' holds each metric once: a host with several images that it makes one
      * page of sorts the lines by metric, and drops the HELP and TYPE lines of all but the first.

@@ -262,6 +262,44 @@ static void latency(void)
        "... which is the one with its bounds");
 }
 
+enum { QUICK = 40, SLOW = 30 };
+
+static struct io quick[QUICK], late;
+
+static void quick_but_one(struct io *io)
+{
+    static char data[UNIT];
+
+    if (io != &quick[SLOW])
+        return;
+    usleep(1200 * 1000);
+    io_pwrite(&late, io->img, data, UNIT, 0);
+}
+
+/* What a callback submits when it has slept has not waited for as long as it slept: the clock is not read for each of
+ * many quick callbacks. */
+static void a_slow_callback(void)
+{
+    static char data[QUICK][UNIT];
+    struct BlkStatistics now;
+    int i;
+
+    fake.set_mode(FAKE_INLINE, 0);
+    for (i = 0; i < QUICK; i++) {
+        quick[i].then = quick_but_one;
+        io_pread(&quick[i], &img, data[i], UNIT, (int64_t)(i * 37 % 101) * 2 * UNIT);
+    }
+    ok(wait_for(&quick[SLOW].done, 1, 30), "many reads are done, with a slow callback among them");
+    is(io_wait(&late), 0, "... that has written at its end");
+    for (i = 0; i < QUICK; i++)
+        is(io_wait(&quick[i]), 0, "read %d", i);
+    now = statistics_of(&img);
+    is(now.write.succeeded, 1, "the write");
+    ok(now.write.latency.longest_ns < 1000 * 1000000, "... took %llu ns, which is less than the callback",
+       (unsigned long long)now.write.latency.longest_ns);
+    fake.set_mode(FAKE_THREAD, 0);
+}
+
 /* ---- as text -------------------------------------------------------------------------------------------------------- */
 
 static int format(struct img *of, int how, char *buffer, size_t size)
@@ -437,6 +475,8 @@ int main(void)
     formats();
     again();
     latency();
+    again();
+    a_slow_callback();
     again();
     while_it_runs();
     formats();
