@@ -401,7 +401,7 @@ static void while_it_runs(void)
     int i;
 
     fake.set_storage(0);
-    many_reads = t_time_factor() > 1 ? 1000 : 20000;
+    many_reads = t_time_factor() > 1 ? 1000 : 10000;
     reading = true;
     left = many_reads;
     over = -DEPTH;

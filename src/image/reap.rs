@@ -131,7 +131,7 @@ impl Round<'_> {
         Round {
             image,
             ended: None,
-            time: Time::new(),
+            time: Time::new(&image.handy),
         }
     }
 
@@ -224,7 +224,7 @@ impl Round<'_> {
 
 impl Drop for Round<'_> {
     fn drop(&mut self) {
-        let delay = self.time.at_rest(self.image.clock);
+        let delay = self.time.at_rest(self.image.clock, &self.image.handy);
         if let Some(request) = self.ended.take() {
             let mut desk = self.image.desk.lock();
             desk.slab.end(request);

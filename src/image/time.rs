@@ -2,39 +2,47 @@
 //! When requests came and ended, for less than it costs to ask each time: that costs more than all else
 //! that is counted of a request.
 //!
-//! In a long round of quick callbacks the time is asked once for [`AT_A_TIME`] of them, and for the first
-//! request that each of them submits. So what is told of a request is wrong by what so many callbacks
-//! take at most; no more than [`QUICK_NS`] as a rule, and in such a round more requests are in flight
-//! than that, so that each of them takes longer. When some callback takes longer after all, what was
-//! given the time before it is told as if it had come after it, see [`Delays`].
+//! While callbacks are quick, the time is asked once for [`AT_A_TIME`] of them that follow one another,
+//! and for the first request that each of them submits. So what is told of a request is wrong by
+//! [`QUICK_NS`] for each of these callbacks at most, while as many requests are in flight. When some
+//! callback takes longer after all, what was given the time before it is told as if it had come after
+//! it, see [`Delays`].
 
 use super::statistics::Clock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Callbacks for which the time is asked once, when the last ...
 const AT_A_TIME: u32 = 16;
 
-/// ... took no more than so long.
-const QUICK_NS: u64 = 32_000;
+/// ... took no more than so long each, with all that goes with it.
+const QUICK_NS: u64 = 2_000;
 
-/// The time for the next request that is submitted, 0: ask.
-pub struct Handy(AtomicU64);
+/// What an image knows of the time.
+pub struct Handy {
+    /// For the next request that is submitted, 0: ask.
+    now: AtomicU64,
+    /// The last callbacks were quick.
+    quick: AtomicBool,
+}
 
 impl Handy {
     /// None.
     pub fn new() -> Handy {
-        Handy(AtomicU64::new(0))
+        Handy {
+            now: AtomicU64::new(0),
+            quick: AtomicBool::new(false),
+        }
     }
 
     /// The time for a request that is submitted now.
     pub fn take(&self, clock: Clock) -> u64 {
-        let now = self.0.load(Ordering::Relaxed);
+        let now = self.now.load(Ordering::Relaxed);
         if now == 0 {
             return clock.now();
         }
         // Only one, since a callback may go on for long after it. Two threads may take the same: it is
         // as true for both.
-        self.0.store(0, Ordering::Relaxed);
+        self.now.store(0, Ordering::Relaxed);
         now
     }
 }
@@ -42,8 +50,10 @@ impl Handy {
 /// The time, as a thread that calls callbacks knows it.
 pub struct Time {
     now: u64,
-    /// So many requests may go by without asking.
+    /// So many requests may go by without asking ...
     left: u32,
+    /// ... of so many.
+    whole: u32,
     /// So many requests were given this time.
     given: u32,
     /// `now` was asked in a row of quick callbacks.
@@ -51,13 +61,14 @@ pub struct Time {
 }
 
 impl Time {
-    /// Not known.
-    pub fn new() -> Time {
+    /// Not known, at the beginning of a row of callbacks.
+    pub fn new(handy: &Handy) -> Time {
         Time {
             now: 0,
             left: 0,
+            whole: 0,
             given: 0,
-            quick: false,
+            quick: handy.quick.load(Ordering::Relaxed),
         }
     }
 
@@ -75,32 +86,43 @@ impl Time {
     /// Before a callback.
     pub fn offer(&self, handy: &Handy) {
         if self.quick {
-            handy.0.store(self.now, Ordering::Relaxed);
+            handy.now.store(self.now, Ordering::Relaxed);
         }
     }
 
     /// After it.
     pub fn withdraw(&mut self, handy: &Handy) {
         if self.quick {
-            self.given += u32::from(handy.0.load(Ordering::Relaxed) != self.now);
-            handy.0.store(0, Ordering::Relaxed);
+            self.given += u32::from(handy.now.load(Ordering::Relaxed) != self.now);
+            handy.now.store(0, Ordering::Relaxed);
         }
     }
 
     /// No callback follows for now.
-    pub fn at_rest(&mut self, clock: Clock) -> Option<Delay> {
-        (self.given > 0).then(|| self.ask(clock.now())).flatten()
+    pub fn at_rest(&mut self, clock: Clock, handy: &Handy) -> Option<Delay> {
+        if self.now == 0 {
+            return None;
+        }
+        let delay = self.ask(clock.now());
+        if handy.quick.load(Ordering::Relaxed) != self.quick {
+            handy.quick.store(self.quick, Ordering::Relaxed);
+        }
+        delay
     }
 
     fn ask(&mut self, now: u64) -> Option<Delay> {
-        let took = now - self.now;
-        let delay = (took > QUICK_NS && self.given > 0).then_some(Delay {
-            from: self.now,
-            to: now,
-            given: self.given,
-        });
-        self.quick = took <= QUICK_NS;
-        self.left = if self.quick { AT_A_TIME } else { 1 };
+        let mut delay = None;
+        if self.now > 0 {
+            let took = now - self.now;
+            self.quick = took <= QUICK_NS * u64::from(self.whole - self.left);
+            delay = (!self.quick && self.given > 0).then_some(Delay {
+                from: self.now,
+                to: now,
+                given: self.given,
+            });
+        }
+        self.whole = if self.quick { AT_A_TIME } else { 1 };
+        self.left = self.whole;
         self.given = 0;
         self.now = now;
         delay
@@ -154,15 +176,15 @@ impl Delays {
 mod tests {
     use super::*;
 
-    /// A round in which each callback submits a request: their times.
-    fn round(time: &mut Time, handy: &Handy, delays: &mut Delays, asked: &[u64]) -> Vec<u64> {
+    /// A row in which the time is asked then, and each callback submits a request: their times.
+    fn row(time: &mut Time, handy: &Handy, delays: &mut Delays, asked: &[u64]) -> Vec<u64> {
         let mut given = Vec::new();
         for &now in asked {
             delays.0.extend(time.ask(now));
-            for _ in 0..time.left {
+            while time.left > 0 {
+                time.left -= 1;
                 time.offer(handy);
-                let now = handy.0.swap(0, Ordering::Relaxed);
-                given.push(now);
+                given.push(handy.now.swap(0, Ordering::Relaxed));
                 time.withdraw(handy);
             }
         }
@@ -171,44 +193,50 @@ mod tests {
 
     #[test]
     fn the_time_is_given_in_a_row_of_quick_callbacks_only() {
-        let (mut time, handy, mut delays) = (Time::new(), Handy::new(), Delays::new());
-        let asked = [1_000_000, 1_001_000, 1_010_000, 1_090_000, 1_091_000];
-        let given = round(&mut time, &handy, &mut delays, &asked);
+        let (handy, mut delays) = (Handy::new(), Delays::new());
+        let mut time = Time::new(&handy);
+        // One callback of 1 us, 16 within 32 us, 16 that take longer, one that is slow, one of 2 us.
+        let asked = [
+            1_000_000, 1_001_000, 1_033_000, 1_065_001, 1_090_000, 1_092_000,
+        ];
+        let given = row(&mut time, &handy, &mut delays, &asked);
         let many = AT_A_TIME as usize;
         let wanted = [
             vec![0],
             vec![1_001_000; many],
-            vec![1_010_000; many],
-            vec![0],
-            vec![1_091_000; many],
+            vec![1_033_000; many],
+            vec![0, 0],
+            vec![1_092_000; many],
         ];
         assert_eq!(given, wanted.concat());
-        // The callbacks from 1_010_000 on took longer.
         for _ in 0..many {
-            assert_eq!(delays.came(1_010_000), 1_090_000);
+            assert_eq!(delays.came(1_033_000), 1_065_001);
         }
-        assert_eq!(delays.came(1_010_000), 1_010_000);
+        assert_eq!(delays.came(1_033_000), 1_033_000);
         assert_eq!(delays.came(1_001_000), 1_001_000);
         assert!(delays.0.is_empty());
     }
 
     #[test]
-    fn a_round_that_rests_late_says_so() {
-        let clock = Clock::start();
-        let (mut time, handy) = (Time::new(), Handy::new());
-        time.ask(clock.now());
-        assert_eq!(time.at_rest(clock), None);
-        let now = clock.now();
-        time.now = now;
-        time.ask(now);
+    fn a_row_that_rests_late_says_so() {
+        let (clock, handy) = (Clock::start(), Handy::new());
+        let mut time = Time::new(&handy);
+        assert_eq!(time.at_rest(clock, &handy), None);
+        assert!(!handy.quick.load(Ordering::Relaxed));
+        // What an earlier row was like counts.
+        handy.quick.store(true, Ordering::Relaxed);
+        let mut time = Time::new(&handy);
+        let now = clock.now().max(1);
+        assert_eq!(time.ask(now), None);
+        time.left -= 1;
         time.offer(&handy);
         assert_eq!(handy.take(clock), now);
         time.withdraw(&handy);
         std::thread::sleep(std::time::Duration::from_millis(1));
-        let delay = time.at_rest(clock).expect("it took a millisecond");
+        let delay = time.at_rest(clock, &handy).expect("it took a millisecond");
         assert_eq!((delay.from, delay.given), (now, 1));
         assert!(delay.to >= now + 1_000_000);
-        assert_eq!(time.at_rest(clock), None);
+        assert!(!handy.quick.load(Ordering::Relaxed));
         // What none was offered is asked.
         assert!(handy.take(clock) >= delay.to);
     }
@@ -216,7 +244,7 @@ mod tests {
     #[test]
     fn a_request_never_ends_before_it_came() {
         let clock = Clock::start();
-        let mut time = Time::new();
+        let mut time = Time::new(&Handy::new());
         for _ in 0..100 {
             let began = clock.now();
             assert!(time.at_end(clock, began).0 >= began);
