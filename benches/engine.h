@@ -32,6 +32,7 @@ struct settings {
     bool check;        /* compare the stamp of each block that is read */
     bool create;       /* the images do not exist yet */
     bool storage_free; /* on the stand-in for libgfapi */
+    bool statistics;   /* the driver counts what it does */
     bool counters;     /* count instructions; see start_counters */
 };
 extern struct settings settings;

@@ -32,6 +32,7 @@ struct settings settings = {
     .seconds = 3,
     .warmup = 0.5,
     .write_cache = true,
+    .statistics = true,
 };
 
 static uint64_t number(const char *text)
@@ -73,6 +74,7 @@ void parse_arguments(int argc, char **argv)
         WARMUP,
         OPTIONS,
         CACHE,
+        COUNTING,
         CHECK,
         CREATE,
         COUNTERS,
@@ -98,6 +100,7 @@ void parse_arguments(int argc, char **argv)
         {"warmup",       1, 0, WARMUP  },
         {"our-options",  0, 0, OPTIONS },
         {"write-cache",  1, 0, CACHE   },
+        {"statistics",   1, 0, COUNTING},
         {"check",        0, 0, CHECK   },
         {"create",       0, 0, CREATE  },
         {"counters",     0, 0, COUNTERS},
@@ -127,6 +130,7 @@ void parse_arguments(int argc, char **argv)
         case WARMUP: settings.warmup = atof(optarg); break;
         case OPTIONS: settings.our_options = true; break;
         case CACHE: settings.write_cache = on_off(optarg); break;
+        case COUNTING: settings.statistics = on_off(optarg); break;
         case CHECK: settings.check = true; break;
         case CREATE: settings.create = true; break;
         case FREE: settings.storage_free = settings.create = true; break;

@@ -105,6 +105,7 @@ static void open_image(struct image *image)
     BlkOption options[] = {
         {"filename",    uri                                },
         {"write-cache", settings.write_cache ? "on" : "off"},
+        {"statistics",  settings.statistics ? "on" : "off" },
         {NULL,          NULL                               }
     };
     BlkError error = {.struct_size = sizeof(error)};

@@ -46,10 +46,10 @@ static int register_driver(void *opaque, const BlkDriver *drv)
 
 static void report(void *opaque, int level, const char *message)
 {
-    static const char *const levels[] = { "error", "warning", "note" };
+    static const char *const levels[] = { "error", "warning", "note", "trace" };
 
     (void)opaque;
-    printf("  %s: %s\n", levels[MIN(level, BLK_REPORT_INFO)], message);
+    printf("  %s: %s\n", levels[MIN(level, BLK_REPORT_DEBUG)], message);
 }
 
 static int set_fd_handler(void *opaque, BlkState *bs, int fd, BlkFdHandler on_readable, void *arg)

@@ -185,7 +185,7 @@ static struct {
     int level;
     char text[1024];
 } ring[RING];
-static unsigned reports, reports_of[3];
+static unsigned reports, reports_of[BLK_REPORT_DEBUG + 1];
 
 static void report(void *opaque, int level, const char *message)
 {
@@ -194,7 +194,7 @@ static void report(void *opaque, int level, const char *message)
     ring[reports % RING].level = level;
     snprintf(ring[reports % RING].text, sizeof(ring[0].text), "%s", message);
     reports++;
-    if (level >= BLK_REPORT_ERROR && level <= BLK_REPORT_INFO)
+    if (level >= BLK_REPORT_ERROR && level <= BLK_REPORT_DEBUG)
         reports_of[level]++;
     pthread_mutex_unlock(&report_lock);
     if (getenv("BLKG_VERBOSE"))

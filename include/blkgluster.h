@@ -51,6 +51,8 @@
  *   getlength, truncate, block_status, get_limits, ...
  *                                any thread, also inside callbacks; they block for a network round trip.
  *   truncate_with_preallocation  any thread, also inside callbacks; blocks for as long as it takes.
+ *   get_statistics, format_statistics
+ *                                any thread, also inside callbacks; they wait for nothing.
  *   open                         any thread; one at a time for one BlkState.
  *   on_readable, dispatch, aio_cancel, drain, close, lock_release
  *                                the thread that drains the image's completion fd; also inside a callback.
@@ -161,6 +163,13 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_REPORT_INFO 2
 
 /**
+ * Report level: one step of an image, or one of its requests. Only for an image that was opened or
+ * created with option `trace`; a host that does not know this level treats it as BLK_REPORT_INFO, or
+ * drops it.
+ */
+#define BLK_REPORT_DEBUG 3
+
+/**
  * BlkError.stage: no error.
  */
 #define BLK_STAGE_NONE 0
@@ -184,6 +193,64 @@ typedef struct BlkAiocb BlkAiocb;
  * BlkError.stage: an operation on an open image failed.
  */
 #define BLK_STAGE_IO 4
+
+/**
+ * format_statistics: lines for a person. Their wording may change.
+ */
+#define BLK_STATISTICS_TEXT 0
+
+/**
+ * format_statistics: one JSON object (RFC 8259), without a newline at its end. Later versions add
+ * members.
+ */
+#define BLK_STATISTICS_JSON 1
+
+/**
+ * format_statistics: Prometheus' text format, version 0.0.4 (Content-Type
+ * `text/plain; version=0.0.4`). Metrics are named blkgluster_*, and have a label `image`, its URI.
+ * Later versions add metrics.
+ */
+#define BLK_STATISTICS_PROMETHEUS 2
+
+/**
+ * BlkLatency.buckets.
+ */
+#define BLK_LATENCY_BUCKETS 32
+
+/**
+ * BlkOperations.failed: its elements.
+ */
+#define BLK_FAILED_CLASSES 8
+
+/**
+ * BlkOperations.failed: with -ENOTCONN, the bricks were out of reach.
+ */
+#define BLK_FAILED_ENOTCONN 0
+
+/**
+ * BlkOperations.failed: with -EBADFD, the bricks no longer knew the open file.
+ */
+#define BLK_FAILED_EBADFD 1
+
+/**
+ * BlkOperations.failed: with -EIO.
+ */
+#define BLK_FAILED_EIO 2
+
+/**
+ * BlkOperations.failed: with -ENOSPC or -EDQUOT, the bricks were full.
+ */
+#define BLK_FAILED_ENOSPC 3
+
+/**
+ * BlkOperations.failed: with -ECANCELED.
+ */
+#define BLK_FAILED_ECANCELED 4
+
+/**
+ * BlkOperations.failed: with another errno.
+ */
+#define BLK_FAILED_OTHER 5
 
 /**
  * One option that `create` understands. Lists end with a NULL name.
@@ -404,6 +471,151 @@ typedef struct BlkOpenOption {
 } BlkOpenOption;
 
 /**
+ * How long requests took, from when they were accepted to when the thread that calls their
+ * callback found them done: their wait for a place among the 64 calls in flight, and for the host
+ * to dispatch, included. Requests that failed are not in it. Frozen: it will never grow.
+ */
+typedef struct BlkLatency {
+    /**
+     * Nanoseconds, of all together.
+     */
+    uint64_t total_ns;
+    /**
+     * Nanoseconds, of the one that took longest.
+     */
+    uint64_t longest_ns;
+    /**
+     * How many took so long, by powers of two of microseconds: buckets[0] up to 1 us, buckets[n] more
+     * than 2^(n-1) us up to 2^n us, and the last one more than 2^30 us (18 minutes).
+     */
+    uint64_t buckets[BLK_LATENCY_BUCKETS];
+} BlkLatency;
+
+/**
+ * What became of the requests of one kind, since the image was opened. Frozen: it will never grow.
+ */
+typedef struct BlkOperations {
+    /**
+     * Requests that were accepted.
+     */
+    uint64_t submitted;
+    /**
+     * Of these, that have succeeded; the sum of latency.buckets.
+     */
+    uint64_t succeeded;
+    /**
+     * Bytes of those that have succeeded, as asked for; of a discard, as far as it lay within the
+     * image; 0 for flushes.
+     */
+    uint64_t bytes;
+    /**
+     * Of these, that have failed, by errno: BLK_FAILED_*. Elements that have no name are 0.
+     */
+    uint64_t failed[BLK_FAILED_CLASSES];
+    /**
+     * Of those that have succeeded.
+     */
+    struct BlkLatency latency;
+} BlkOperations;
+
+/**
+ * What an image has done since it was opened. The host allocates it and sets struct_size; the rest
+ * is written on success only. Later versions add members at the end: what a larger struct of the
+ * host's holds beyond those that the library knows is left alone.
+ */
+typedef struct BlkStatistics {
+    /**
+     * sizeof(BlkStatistics), set by the host before the call. A shorter one than this is -EINVAL.
+     */
+    size_t struct_size;
+    /**
+     * Nanoseconds since the image was opened.
+     */
+    uint64_t open_ns;
+    /**
+     * Reads.
+     */
+    struct BlkOperations read;
+    /**
+     * Writes.
+     */
+    struct BlkOperations write;
+    /**
+     * Flushes.
+     */
+    struct BlkOperations flush;
+    /**
+     * Discards.
+     */
+    struct BlkOperations discard;
+    /**
+     * Writes of zeroes.
+     */
+    struct BlkOperations write_zeroes;
+    /**
+     * Copies within the bricks.
+     */
+    struct BlkOperations copy;
+    /**
+     * Requests accepted whose callback was not yet due. The request that a callback is called for is
+     * not among them.
+     */
+    uint64_t in_flight;
+    /**
+     * Most that were in flight at a time.
+     */
+    uint64_t most_in_flight;
+    /**
+     * Submissions that were refused (NULL handle) while the image was open.
+     */
+    uint64_t refused;
+    /**
+     * Calls to libgfapi that were made for several requests that lie side by side, ...
+     */
+    uint64_t merged_calls;
+    /**
+     * ... and the requests in them.
+     */
+    uint64_t merged_requests;
+    /**
+     * Requests of such calls that were sent again alone, since the call failed or fell short.
+     */
+    uint64_t unmerged_requests;
+    /**
+     * Requests too large for one call, ...
+     */
+    uint64_t split_requests;
+    /**
+     * ... and the calls that were made for them.
+     */
+    uint64_t split_calls;
+    /**
+     * Reads that got less than they asked for, and were sent on for the rest.
+     */
+    uint64_t short_reads;
+    /**
+     * Fsyncs that were made for flushes: flushes that wait for one share the next.
+     */
+    uint64_t fsyncs;
+    /**
+     * Requests that went through memory of the library's, for the sake of alignment.
+     */
+    uint64_t bounced;
+    /**
+     * Reads that were sent again after a failure.
+     */
+    uint64_t read_retries;
+    /**
+     * Times that the image was opened anew on the bricks after a disconnect.
+     */
+    uint64_t reconnects;
+    /**
+     * Requests that were reported for being slow.
+     */
+    uint64_t slow_requests;
+} BlkStatistics;
+
+/**
  * A driver: one of the four protocols. Static, never changes, lives until the process ends. The
  * names of the slots are the seed's without their `bdrv_`.
  */
@@ -464,7 +676,11 @@ typedef struct BlkDriver {
      * 4 (errors); without both of them there are none · `ping-timeout` seconds, 1 to 1013, after which
      * a silent brick is given up, and `frame-timeout` seconds, 1 to 86400, after which a single request
      * is (defaults: the volume's, 42 and 1800) · `xlator.PATTERN.KEY` an option of Gluster's
-     * translators on the client, of a list of keys that a wrong one makes the error message tell · `locking` off|auto|on and `share-rw` off|on
+     * translators on the client, of a list of keys that a wrong one makes the error message tell ·
+     * `statistics` on|off, whether they are counted (default on) · `trace` off|errors|steps|requests|all,
+     * what of this image is reported (BLK_REPORT_DEBUG; default off), each one with those before it:
+     * requests that fail · connecting, opening, locking, fsyncs, closing, with their times · requests as
+     * they end · requests as they are accepted, and how they are merged · `locking` off|auto|on and `share-rw` off|on
      * (both off by default; `share-rw=on` is -EINVAL without locking):
      *
      * With `locking=on` the image is locked against all others that open it with locking too, in this
@@ -758,6 +974,33 @@ typedef struct BlkDriver {
      * failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
      */
     int (*request_error)(struct BlkState *bs, struct BlkError *error);
+    /**
+     * Tells what an image has done since it was opened. 0, or: -EINVAL NULL or a short struct ·
+     * -EOPNOTSUPP it was opened with `statistics=off` · -EBADF not open.
+     *
+     * Any thread, also inside callbacks and while requests are in flight on others; takes no lock that
+     * they take, and never waits for the bricks. Each number is exact; two that belong together may be
+     * some requests apart while requests end.
+     */
+    int (*get_statistics)(struct BlkState *bs,
+                          struct BlkStatistics *statistics,
+                          struct BlkError *error);
+    /**
+     * The same as text. `format`: one of BLK_STATISTICS_*. Like snprintf: writes as much as fits into
+     * `size` bytes of `buffer`, with a NUL at the end (nothing when size is 0; then `buffer` may be
+     * NULL), and returns the length of the whole without its NUL: when that is `size` or more, the text
+     * was cut. The numbers grow while requests end, so leave 4 KiB more than a call with size 0 says.
+     * (Prometheus' text names the image in each of its 300 lines: 40 KiB for an ordinary URI.) Threads
+     * and errors as for get_statistics; -EINVAL an unknown format, or no buffer.
+     *
+     * A page of Prometheus' holds each metric once: a host with several images that it makes one
+     * page of sorts the lines by metric, and drops the HELP and TYPE lines of all but the first.
+     */
+    int (*format_statistics)(struct BlkState *bs,
+                             int format,
+                             char *buffer,
+                             size_t size,
+                             struct BlkError *error);
 } BlkDriver;
 
 /**

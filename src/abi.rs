@@ -46,6 +46,10 @@ pub const BLK_REPORT_ERROR: c_int = 0;
 pub const BLK_REPORT_WARNING: c_int = 1;
 /// Report level: worth knowing.
 pub const BLK_REPORT_INFO: c_int = 2;
+/// Report level: one step of an image, or one of its requests. Only for an image that was opened or
+/// created with option `trace`; a host that does not know this level treats it as BLK_REPORT_INFO, or
+/// drops it.
+pub const BLK_REPORT_DEBUG: c_int = 3;
 
 /// BlkError.stage: no error.
 pub const BLK_STAGE_NONE: c_int = 0;
@@ -57,6 +61,34 @@ pub const BLK_STAGE_CONNECT: c_int = 2;
 pub const BLK_STAGE_OPEN: c_int = 3;
 /// BlkError.stage: an operation on an open image failed.
 pub const BLK_STAGE_IO: c_int = 4;
+
+/// format_statistics: lines for a person. Their wording may change.
+pub const BLK_STATISTICS_TEXT: c_int = 0;
+/// format_statistics: one JSON object (RFC 8259), without a newline at its end. Later versions add
+/// members.
+pub const BLK_STATISTICS_JSON: c_int = 1;
+/// format_statistics: Prometheus' text format, version 0.0.4 (Content-Type
+/// `text/plain; version=0.0.4`). Metrics are named blkgluster_*, and have a label `image`, its URI.
+/// Later versions add metrics.
+pub const BLK_STATISTICS_PROMETHEUS: c_int = 2;
+
+/// BlkLatency.buckets.
+pub const BLK_LATENCY_BUCKETS: usize = 32;
+
+/// BlkOperations.failed: its elements.
+pub const BLK_FAILED_CLASSES: usize = 8;
+/// BlkOperations.failed: with -ENOTCONN, the bricks were out of reach.
+pub const BLK_FAILED_ENOTCONN: usize = 0;
+/// BlkOperations.failed: with -EBADFD, the bricks no longer knew the open file.
+pub const BLK_FAILED_EBADFD: usize = 1;
+/// BlkOperations.failed: with -EIO.
+pub const BLK_FAILED_EIO: usize = 2;
+/// BlkOperations.failed: with -ENOSPC or -EDQUOT, the bricks were full.
+pub const BLK_FAILED_ENOSPC: usize = 3;
+/// BlkOperations.failed: with -ECANCELED.
+pub const BLK_FAILED_ECANCELED: usize = 4;
+/// BlkOperations.failed: with another errno.
+pub const BLK_FAILED_OTHER: usize = 5;
 
 /// A request in flight. The library owns it; the handle is valid until its callback has returned.
 /// Never dereference it. A handle that is no longer valid is recognised, and cancelling it does
@@ -193,6 +225,90 @@ pub struct BlkLimits {
     pub max_iov: u32,
 }
 
+/// How long requests took, from when they were accepted to when the thread that calls their
+/// callback found them done: their wait for a place among the 64 calls in flight, and for the host
+/// to dispatch, included. Requests that failed are not in it. Frozen: it will never grow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct BlkLatency {
+    /// Nanoseconds, of all together.
+    pub total_ns: u64,
+    /// Nanoseconds, of the one that took longest.
+    pub longest_ns: u64,
+    /// How many took so long, by powers of two of microseconds: buckets[0] up to 1 us, buckets[n] more
+    /// than 2^(n-1) us up to 2^n us, and the last one more than 2^30 us (18 minutes).
+    pub buckets: [u64; BLK_LATENCY_BUCKETS],
+}
+
+/// What became of the requests of one kind, since the image was opened. Frozen: it will never grow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct BlkOperations {
+    /// Requests that were accepted.
+    pub submitted: u64,
+    /// Of these, that have succeeded; the sum of latency.buckets.
+    pub succeeded: u64,
+    /// Bytes of those that have succeeded, as asked for; of a discard, as far as it lay within the
+    /// image; 0 for flushes.
+    pub bytes: u64,
+    /// Of these, that have failed, by errno: BLK_FAILED_*. Elements that have no name are 0.
+    pub failed: [u64; BLK_FAILED_CLASSES],
+    /// Of those that have succeeded.
+    pub latency: BlkLatency,
+}
+
+/// What an image has done since it was opened. The host allocates it and sets struct_size; the rest
+/// is written on success only. Later versions add members at the end: what a larger struct of the
+/// host's holds beyond those that the library knows is left alone.
+#[repr(C)]
+pub struct BlkStatistics {
+    /// sizeof(BlkStatistics), set by the host before the call. A shorter one than this is -EINVAL.
+    pub struct_size: usize,
+    /// Nanoseconds since the image was opened.
+    pub open_ns: u64,
+    /// Reads.
+    pub read: BlkOperations,
+    /// Writes.
+    pub write: BlkOperations,
+    /// Flushes.
+    pub flush: BlkOperations,
+    /// Discards.
+    pub discard: BlkOperations,
+    /// Writes of zeroes.
+    pub write_zeroes: BlkOperations,
+    /// Copies within the bricks.
+    pub copy: BlkOperations,
+    /// Requests accepted whose callback was not yet due. The request that a callback is called for is
+    /// not among them.
+    pub in_flight: u64,
+    /// Most that were in flight at a time.
+    pub most_in_flight: u64,
+    /// Submissions that were refused (NULL handle) while the image was open.
+    pub refused: u64,
+    /// Calls to libgfapi that were made for several requests that lie side by side, ...
+    pub merged_calls: u64,
+    /// ... and the requests in them.
+    pub merged_requests: u64,
+    /// Requests of such calls that were sent again alone, since the call failed or fell short.
+    pub unmerged_requests: u64,
+    /// Requests too large for one call, ...
+    pub split_requests: u64,
+    /// ... and the calls that were made for them.
+    pub split_calls: u64,
+    /// Reads that got less than they asked for, and were sent on for the rest.
+    pub short_reads: u64,
+    /// Fsyncs that were made for flushes: flushes that wait for one share the next.
+    pub fsyncs: u64,
+    /// Requests that went through memory of the library's, for the sake of alignment.
+    pub bounced: u64,
+    /// Reads that were sent again after a failure.
+    pub read_retries: u64,
+    /// Times that the image was opened anew on the bricks after a disconnect.
+    pub reconnects: u64,
+    /// Requests that were reported for being slow.
+    pub slow_requests: u64,
+}
+
 /// One image as the host holds it, the counterpart of the seed's BlockDriverState. The host
 /// allocates it and keeps it in place from open to close.
 #[repr(C)]
@@ -290,7 +406,11 @@ pub struct BlkDriver {
     /// 4 (errors); without both of them there are none · `ping-timeout` seconds, 1 to 1013, after which
     /// a silent brick is given up, and `frame-timeout` seconds, 1 to 86400, after which a single request
     /// is (defaults: the volume's, 42 and 1800) · `xlator.PATTERN.KEY` an option of Gluster's
-    /// translators on the client, of a list of keys that a wrong one makes the error message tell · `locking` off|auto|on and `share-rw` off|on
+    /// translators on the client, of a list of keys that a wrong one makes the error message tell ·
+    /// `statistics` on|off, whether they are counted (default on) · `trace` off|errors|steps|requests|all,
+    /// what of this image is reported (BLK_REPORT_DEBUG; default off), each one with those before it:
+    /// requests that fail · connecting, opening, locking, fsyncs, closing, with their times · requests as
+    /// they end · requests as they are accepted, and how they are merged · `locking` off|auto|on and `share-rw` off|on
     /// (both off by default; `share-rw=on` is -EINVAL without locking):
     ///
     /// With `locking=on` the image is locked against all others that open it with locking too, in this
@@ -619,4 +739,36 @@ pub struct BlkDriver {
     /// failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
     pub request_error:
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
+    /// Tells what an image has done since it was opened. 0, or: -EINVAL NULL or a short struct ·
+    /// -EOPNOTSUPP it was opened with `statistics=off` · -EBADF not open.
+    ///
+    /// Any thread, also inside callbacks and while requests are in flight on others; takes no lock that
+    /// they take, and never waits for the bricks. Each number is exact; two that belong together may be
+    /// some requests apart while requests end.
+    pub get_statistics: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            statistics: *mut BlkStatistics,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
+
+    /// The same as text. `format`: one of BLK_STATISTICS_*. Like snprintf: writes as much as fits into
+    /// `size` bytes of `buffer`, with a NUL at the end (nothing when size is 0; then `buffer` may be
+    /// NULL), and returns the length of the whole without its NUL: when that is `size` or more, the text
+    /// was cut. The numbers grow while requests end, so leave 4 KiB more than a call with size 0 says.
+    /// (Prometheus' text names the image in each of its 300 lines: 40 KiB for an ordinary URI.) Threads
+    /// and errors as for get_statistics; -EINVAL an unknown format, or no buffer.
+    ///
+    /// A page of Prometheus' holds each metric once: a host with several images that it makes one
+    /// page of sorts the lines by metric, and drops the HELP and TYPE lines of all but the first.
+    pub format_statistics: Option<
+        unsafe extern "C" fn(
+            bs: *mut BlkState,
+            format: c_int,
+            buffer: *mut c_char,
+            size: usize,
+            error: *mut BlkError,
+        ) -> c_int,
+    >,
 }

@@ -8,6 +8,7 @@ mod layout;
 mod lock;
 mod option_lists;
 mod space;
+mod statistics;
 
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -124,6 +125,8 @@ macro_rules! driver {
             truncate_with_preallocation: Some(space::truncate_with_preallocation),
             open_options: option_lists::OPEN.0.as_ptr(),
             request_error: Some(request_error),
+            get_statistics: Some(statistics::get_statistics),
+            format_statistics: Some(statistics::format_statistics),
         }
     }};
 }
@@ -337,19 +340,25 @@ unsafe fn submit(
     // SAFETY: the caller's.
     let image = unsafe { input::cell(bs)?.visit()? };
     let function = cb.ok_or_else(|| Error::invalid("the callback is NULL"))?;
-    let handle = image.submit(Ask {
+    let trace = image.trace();
+    let submitted = image.submit(Ask {
         kind,
         offset,
         length,
         buffers,
         through: false,
         grows: false,
+        began: 0,
         // SAFETY: the host's promise of the header.
         callback: unsafe { Callback::new(function, opaque) },
-    })?;
-    Ok(std::ptr::without_provenance_mut(
-        image.id().pack(handle) as usize
-    ))
+    });
+    let packed = submitted.map(|handle| image.id().pack(handle));
+    if let Some(trace) = trace {
+        // Not during the visit: it would keep the image from being closed.
+        drop(image);
+        trace.tell();
+    }
+    Ok(std::ptr::without_provenance_mut(packed? as usize))
 }
 
 unsafe extern "C" fn aio_flush(

@@ -17,22 +17,29 @@ mod open;
 mod preallocate;
 mod reap;
 mod registry;
+mod statistics;
 mod status;
+mod time;
+mod trace;
 mod zeroes;
 
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
 use reap::{Reaped, Round};
-pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, visit};
+pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, look, visit};
+use statistics::{Clock, Statistics};
+pub use statistics::{Event, Format, Operations, Snapshot};
 pub use status::Content;
 use status::Status;
+use time::{Delays, Handy, Time};
+use trace::Trace;
 use zeroes::Zeroes;
 
 use crate::completion::Lease;
 use crate::error::{Errno, Error, Result, Stage};
 use crate::gfapi::{self, Connection, File, Replicas};
-use crate::options::{ImageLocation, MAX_END, SECTOR};
+use crate::options::{ImageLocation, MAX_END, SECTOR, Verbosity};
 use crate::queue::{Queue, Range, Ticket};
 use crate::report::{self, Level};
 use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Slab, SlotRef};
@@ -74,6 +81,15 @@ pub struct Image {
     write_behind: bool,
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
+    clock: Clock,
+    handy: Handy,
+    /// When a request came is of interest.
+    timed: bool,
+    /// `None`: nobody wants them.
+    statistics: Option<Arc<Statistics>>,
+    /// What of its requests is traced.
+    verbosity: Verbosity,
+    trace: Arc<Trace>,
 }
 
 /// What one thread at a time has of an image, for a short time.
@@ -81,6 +97,7 @@ struct Desk {
     slab: Slab,
     /// The requests that are not sent yet, but for flushes.
     queue: Queue<SlotRef>,
+    delays: Delays,
 }
 
 /// An image that is not closed.
@@ -117,17 +134,27 @@ impl Opened {
 
     /// Accepts a request, or refuses it with an error and no callback.
     pub fn submit(&self, ask: Ask<'_>) -> Result<Handle> {
-        self.image.check(&ask)?;
-        if self.draining {
-            return Err(self.image.closed());
-        }
-        self.image.submit(&self.backing, ask)
+        let submitted = self.image.check(&ask).and_then(|()| {
+            if self.draining {
+                return Err(self.image.closed());
+            }
+            self.image.submit(&self.backing, ask)
+        });
+        submitted.inspect_err(|_| self.image.count(Event::Refused, 1))
+    }
+
+    /// Where lines of a request are to be told from after the visit, if there can be any.
+    pub fn trace(&self) -> Option<Arc<Trace>> {
+        (self.image.verbosity != Verbosity::Off).then(|| self.image.trace.clone())
     }
 }
 
 impl Image {
     fn submit(&self, backing: &Arc<Backing>, mut ask: Ask<'_>) -> Result<Handle> {
         let file = &backing.file;
+        if self.timed {
+            ask.began = self.handy.take(self.clock);
+        }
         let mut growth = None;
         let changes = ask.kind.changes();
         let change = changes.then(|| self.length.change());
@@ -148,10 +175,15 @@ impl Image {
         let accepted = {
             let mut desk = self.desk.lock();
             desk.slab.begin(&ask).map(|(request, handle)| {
-                self.outstanding.store(
-                    self.outstanding.load(Ordering::Relaxed) + 1,
-                    Ordering::Relaxed,
-                );
+                let outstanding = self.outstanding.load(Ordering::Relaxed) + 1;
+                self.outstanding.store(outstanding, Ordering::Relaxed);
+                if let Some(statistics) = &self.statistics {
+                    statistics.accepted(ask.kind, outstanding);
+                    if request.calls() > 1 {
+                        statistics.count(Event::Split, 1);
+                        statistics.count(Event::SplitCall, request.calls());
+                    }
+                }
                 let ticket = desk.queue.admit(request, ask.range());
                 (request, handle, ticket, desk.queue.is_ripe())
             })
@@ -168,6 +200,9 @@ impl Image {
                 "has too many requests in flight; wait for some to finish",
             ));
         };
+        if self.verbosity == Verbosity::All {
+            self.trace_accepted(handle, &ask, ticket.is_some());
+        }
         match ticket {
             Some(_) if ask.kind == Kind::Flush => self.flushes.submit(request, backing),
             Some(ticket) => self.send(request, ticket, file),
@@ -190,6 +225,14 @@ impl Image {
             let leader = members[0];
             if members.len() > 1 {
                 leader.lead(members);
+                self.count(Event::MergedCall, 1);
+                self.count(Event::MergedRequest, members.len());
+                self.trace.note(Verbosity::All, || {
+                    format!(
+                        "requests {}: one call for them",
+                        trace::numbers(members.iter().map(|member| member.number()))
+                    )
+                });
             }
             // Under the lock: what left the queue holds nothing back any more, so that another
             // thread's request could overtake one that it overlaps. No callback takes this lock.
@@ -202,6 +245,38 @@ impl Image {
             Ticket::Held => self.zeroes.submit(request, self.length.known()),
             ticket => request.submit(file, ticket),
         }
+    }
+
+    /// Something happened so many times.
+    fn count(&self, event: Event, times: usize) {
+        if let Some(statistics) = &self.statistics {
+            statistics.count(event, times);
+        }
+    }
+
+    /// What it has done so far.
+    pub fn statistics(&self) -> Result<Snapshot> {
+        match &self.statistics {
+            Some(statistics) => Ok(statistics.snapshot()),
+            None => Err(self.error(
+                libc::EOPNOTSUPP,
+                "was opened with statistics=off; nothing was counted",
+            )),
+        }
+    }
+
+    /// Its URI.
+    pub fn name(&self) -> String {
+        self.location.to_string()
+    }
+
+    #[cold]
+    fn trace_accepted(&self, handle: Handle, ask: &Ask<'_>, at_once: bool) {
+        self.trace.note(Verbosity::All, || {
+            let what = ask.kind.in_words(ask.offset, ask.length);
+            let then = if at_once { "sent" } else { "waits" };
+            format!("request {}: {what}: {then}", handle.index)
+        });
     }
 
     #[inline(never)]
@@ -373,7 +448,9 @@ impl Image {
             self.desk.lock().queue.unplug();
             self.refill(&backing.file);
             Ok(())
-        })
+        })?;
+        self.trace.tell();
+        Ok(())
     }
 
     /// Waits until no request is in flight, calling their callbacks.
@@ -390,6 +467,7 @@ impl Image {
                 self.desk.lock().queue.pull_plug();
                 self.refill(&file);
             }
+            self.trace.tell();
             let mut reaped = false;
             let mut round = Round::new(self);
             // Callbacks may submit for ever what is not waited for.
@@ -416,9 +494,19 @@ impl Image {
             !std::mem::replace(&mut opened.draining, true)
         });
         if was_open == Some(true) {
+            let begun = self.clock.now();
             self.drain();
+            let drained = self.clock.now();
             self.poll_loop.unwatch(self.completion_fd());
             self.release();
+            self.trace.say(Verbosity::Steps, || {
+                let (drain, end) = (drained - begun, self.clock.now() - drained);
+                format!(
+                    "closed: drained in {} us, its file closed in {} us",
+                    drain / 1000,
+                    end / 1000
+                )
+            });
         }
         was_open == Some(true)
     }

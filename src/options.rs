@@ -29,6 +29,8 @@ pub struct ImageLocation {
     pub connect_timeout: Duration,
     /// How long the connection is kept after the last image on it.
     pub keep_connection: Duration,
+    /// What is reported of it.
+    pub trace: Verbosity,
 }
 
 impl ImageLocation {
@@ -113,6 +115,21 @@ pub enum Locking {
     On,
 }
 
+/// How much of what is going on is reported; each with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing but what is always.
+    Off,
+    /// Each request that fails, and what is tried to help it.
+    Errors,
+    /// Connecting, opening, locking, fsyncs, closing.
+    Steps,
+    /// Each request as it ends.
+    Requests,
+    /// Each request as it is accepted, and what calls it becomes.
+    All,
+}
+
 /// What `open` was asked for.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -124,6 +141,8 @@ pub struct OpenOptions {
     pub no_cache: bool,
     /// With locking: others may write it meanwhile.
     pub share_rw: bool,
+    /// What it does is counted.
+    pub statistics: bool,
 }
 
 /// What `create` was asked for.
@@ -218,6 +237,7 @@ impl OpenOptions {
         let location = raw.locate(protocol, raw.filename, no_cache)?;
         Ok(OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
+            statistics: raw.statistics()?,
             location,
             read_write,
             no_cache,
@@ -264,6 +284,8 @@ struct Raw<'a> {
     keep_connection: Option<&'a str>,
     locking: Option<&'a str>,
     share_rw: Option<&'a str>,
+    statistics: Option<&'a str>,
+    trace: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -295,6 +317,8 @@ impl<'a> Raw<'a> {
             "keep-connection" => &mut self.keep_connection,
             "locking" => &mut self.locking,
             "share-rw" => &mut self.share_rw,
+            "statistics" => &mut self.statistics,
+            "trace" => &mut self.trace,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, call)),
@@ -343,7 +367,31 @@ impl<'a> Raw<'a> {
             tuning: self.tuning()?,
             connect_timeout,
             keep_connection,
+            trace: self.trace()?,
         })
+    }
+
+    fn statistics(&self) -> Result<bool> {
+        match self.statistics {
+            None | Some("on") => Ok(true),
+            Some("off") => Ok(false),
+            Some(other) => Err(Error::invalid(format!(
+                "statistics takes on or off, not '{other}'"
+            ))),
+        }
+    }
+
+    fn trace(&self) -> Result<Verbosity> {
+        match self.trace {
+            None | Some("off") => Ok(Verbosity::Off),
+            Some("errors") => Ok(Verbosity::Errors),
+            Some("steps") => Ok(Verbosity::Steps),
+            Some("requests") => Ok(Verbosity::Requests),
+            Some("all") => Ok(Verbosity::All),
+            Some(other) => Err(Error::invalid(format!(
+                "trace takes off, errors, steps, requests or all, not '{other}'"
+            ))),
+        }
     }
 
     /// In the order of their names, so that hosts that give them in another share a connection.
@@ -621,6 +669,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_traced_and_all_is_counted_unless_asked_for() {
+        let asked = |pairs: &[Pair<'_>]| {
+            let open = open(&[&[("filename", "gluster://h/v/i")], pairs].concat())?;
+            Ok::<_, Error>((open.location.trace, open.statistics))
+        };
+        assert_eq!(asked(&[]).unwrap(), (Verbosity::Off, true));
+        for (name, verbosity) in [
+            ("off", Verbosity::Off),
+            ("errors", Verbosity::Errors),
+            ("steps", Verbosity::Steps),
+            ("requests", Verbosity::Requests),
+            ("all", Verbosity::All),
+        ] {
+            let pairs = [("trace", name), ("statistics", "off")];
+            assert_eq!(asked(&pairs).unwrap(), (verbosity, false));
+        }
+        assert!(asked(&[("statistics", "on")]).unwrap().1);
+        let uri = Some("gluster://h/v/i");
+        let created = CreateOptions::parse("gluster", uri, &[("trace", "all")]);
+        assert_eq!(created.unwrap().location.trace, Verbosity::All);
+        assert!(CreateOptions::parse("gluster", uri, &[("statistics", "on")]).is_err());
+    }
+
+    #[test]
     fn wrong_options_are_named() {
         let filename = ("filename", "gluster://h/v/i");
         for (pairs, word) in [
@@ -630,6 +702,9 @@ mod tests {
             (vec![filename, filename], "twice"),
             (vec![filename, ("write-cache", "maybe")], "maybe"),
             (vec![filename, ("locking", "maybe")], "maybe"),
+            (vec![filename, ("statistics", "yes")], "on or off"),
+            (vec![filename, ("trace", "on")], "requests or all"),
+            (vec![filename, ("trace", "all"), ("trace", "off")], "twice"),
             (vec![filename, ("connect-timeout", "0")], "connect-timeout"),
             (vec![filename, ("connect-timeout", "3601")], "3600"),
             (vec![filename, ("connect-timeout", "-5")], "-5"),

@@ -15,6 +15,8 @@ pub enum Level {
     Warning = 1,
     /// Worth knowing.
     Info = 2,
+    /// Asked for with option `trace`.
+    Debug = 3,
 }
 
 /// Where sentences go. Called from any thread, with no lock held.

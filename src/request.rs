@@ -75,6 +75,14 @@ impl Kind {
         }
     }
 
+    /// As in "write of 4096 bytes at offset 0".
+    pub fn in_words(self, offset: i64, length: i64) -> String {
+        match self {
+            Kind::Flush => self.name().to_owned(),
+            _ => format!("{} of {length} bytes at offset {offset}", self.name()),
+        }
+    }
+
     /// Whether it changes what the image holds.
     pub fn changes(self) -> bool {
         matches!(self, Kind::Write | Kind::Discard | Kind::Zeroes { .. })
@@ -148,6 +156,8 @@ pub struct Ask<'a> {
     pub through: bool,
     /// A write that may grow the image.
     pub grows: bool,
+    /// When it came, by the clock of its image; 0 when nobody asks.
+    pub began: u64,
     /// For the end of it.
     pub callback: Callback,
 }
@@ -180,6 +190,8 @@ pub struct Outcome {
     pub through: bool,
     /// Whether it was a write that may have grown the image.
     pub grows: bool,
+    /// When it came, as in its `Ask`.
+    pub began: u64,
     /// What to give back to the queue.
     pub ticket: Ticket,
     /// Its result.
@@ -196,6 +208,8 @@ pub enum Next {
         kind: Kind,
         offset: i64,
         length: i64,
+        /// So many requests.
+        alone: usize,
     },
     /// It is over: report, then [`SlotRef::delivered`].
     Ended(Outcome),
@@ -232,6 +246,7 @@ struct Body {
     ticket: Ticket,
     offset: i64,
     length: i64,
+    began: u64,
     callback: Option<Callback>,
     iov: Vec<iovec>,
     /// The calls, when they are several or none.
@@ -253,6 +268,7 @@ impl Body {
             ticket: Ticket::Free,
             offset: 0,
             length: 0,
+            began: 0,
             callback: None,
             iov: Vec::new(),
             parts: Vec::new(),
@@ -276,6 +292,7 @@ impl Body {
             length: self.length,
             through: self.through,
             grows: self.grows,
+            began: self.began,
             ticket: self.ticket,
             result,
         }
@@ -323,6 +340,7 @@ impl SlotRef {
         body.length = ask.length;
         body.through = ask.through;
         body.grows = ask.grows;
+        body.began = ask.began;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
@@ -338,6 +356,18 @@ impl SlotRef {
         }
         // Release: whoever sees this also sees that the slot's last request is over.
         self.slot().delivered.store(false, Ordering::Release);
+    }
+
+    /// How many calls it takes alone, more than one if it was cut. Of a request that was begun by this
+    /// thread, and not submitted.
+    pub fn calls(self) -> usize {
+        // SAFETY: nobody else has it yet.
+        unsafe { (*self.slot().body.get()).parts().len() }
+    }
+
+    /// Names it among those that are in flight.
+    pub fn number(self) -> u32 {
+        self.slot().index
     }
 
     /// Sends every part off, or the shared call that this request leads. It may be ready, taken and

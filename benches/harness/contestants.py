@@ -70,6 +70,7 @@ OURS = {  # name -> program and its options
     "pipe2013": ["pipe2013"],
     "ours": ["ours"],
     "ours-through": ["ours", "--write-cache", "off"],
+    "ours-uncounted": ["ours", "--statistics", "off"],
 }
 
 
@@ -106,7 +107,7 @@ def command(house, name, row, *more):
     ]
     if program == "ours":
         arguments += ["--library", str(house.library)]
-    if row.access == "read" and row.kind != "free":
+    if row.access == "read" and not row.storage_free:
         arguments += ["--check"]
     return arguments
 
@@ -124,12 +125,14 @@ class Turns:
     """Contestants that stay connected and take short turns."""
 
     def __init__(self, house, names, row):
+        more = ["--storage-free"] if row.storage_free else []
         self.processes = {
             name: subprocess.Popen(
-                command(house, name, row, "--task", "serve", "--warmup", "0.1"),
+                command(house, name, row, "--task", "serve", "--warmup", "0.1", *more),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                env=without_storage(house) if row.storage_free else None,
             )
             for name in names
         }
@@ -357,8 +360,12 @@ def _fio(house, name, row, more):
 # --- without any storage ------------------------------------------------------------------------
 
 
+def without_storage(house):
+    return dict(os.environ, LD_LIBRARY_PATH=str(house.programs / "fake"))
+
+
 def storage_free(house, name, row):
-    environment = dict(os.environ, LD_LIBRARY_PATH=str(house.programs / "fake"))
+    environment = without_storage(house)
     text, usage = run(
         [*command(house, name, row, "--storage-free"), "--seconds", str(house.seconds)],
         environment,

@@ -44,7 +44,7 @@ def measure(house, weather, row, round_number, book):
         "free": contestants.storage_free,
         "stages": contestants.stages,
     }
-    if row.kind == "turns":
+    if row.kind in ("turns", "free-turns"):
         take_turns(house, weather, row, round_number, book)
         return
     for name in rotated(row.contestants, round_number):

@@ -40,6 +40,11 @@ COLUMNS["turns"] = (
     ("system_us", "system us", 1),
     ("sleeps", "sleeps per I/O", 2),
 )
+COLUMNS["free-turns"] = (
+    ("iops", "IOPS", 0),
+    ("cpu_us", "client CPU us", 3),
+    ("sleeps", "sleeps per I/O", 2),
+)
 
 
 def values(results, metric):

@@ -31,7 +31,7 @@ class Row:
     name: str
     contestants: tuple
     goals: tuple = ()
-    kind: str = "io"  # io, turns, open, many, stages or free (storage free)
+    kind: str = "io"  # io, turns, open, many, stages, free (storage free) or free-turns
     volume: str = "plain"
     access: str = "read"  # read, write or mix
     random: bool = True
@@ -55,9 +55,13 @@ class Row:
         return "read.img" if self.access == "read" else "write.img"
 
     @property
+    def storage_free(self):
+        return self.kind.startswith("free")
+
+    @property
     def files(self):
         """(volume, image, its size, how many of them): what has to be there before."""
-        if self.kind == "free":
+        if self.storage_free:
             return []
         one = dataclasses.replace(self, images=1)
         needed = [(self.volume, self.image, self.size, self.images)]
@@ -159,6 +163,20 @@ def goal_rows():
             ("plain-spin", "plain", "pipe2013", "ours"),
             (Goal("iops", "ours", ">=", ratio, "pipe2013"),),
             kind="free",
+            depth=depth,
+        )
+    yield Row(
+        "statistics-overhead",
+        ("ours-uncounted", "ours"),
+        (Goal("cpu_us", "ours", "<=", 1.02, "ours-uncounted"),),
+        kind="turns",
+    )
+    for depth in (64, 1):
+        yield Row(
+            f"statistics-overhead-storage-free-d{depth}",
+            ("ours-uncounted", "ours"),
+            (Goal("iops", "ours", ">=", 0.98, "ours-uncounted"),),
+            kind="free-turns",
             depth=depth,
         )
     yield Row(

@@ -34,6 +34,21 @@ static const struct {
     MEMBER(BlkLimits, opt_transfer), MEMBER(BlkLimits, max_discard), MEMBER(BlkLimits, max_write_zeroes),
     MEMBER(BlkLimits, max_length), MEMBER(BlkLimits, request_alignment), MEMBER(BlkLimits, max_iov),
 
+    WHOLE(BlkLatency), MEMBER(BlkLatency, total_ns), MEMBER(BlkLatency, longest_ns), MEMBER(BlkLatency, buckets),
+
+    WHOLE(BlkOperations), MEMBER(BlkOperations, submitted), MEMBER(BlkOperations, succeeded),
+    MEMBER(BlkOperations, bytes), MEMBER(BlkOperations, failed), MEMBER(BlkOperations, latency),
+
+    WHOLE(BlkStatistics), MEMBER(BlkStatistics, struct_size), MEMBER(BlkStatistics, open_ns),
+    MEMBER(BlkStatistics, read), MEMBER(BlkStatistics, write), MEMBER(BlkStatistics, flush),
+    MEMBER(BlkStatistics, discard), MEMBER(BlkStatistics, write_zeroes), MEMBER(BlkStatistics, copy),
+    MEMBER(BlkStatistics, in_flight), MEMBER(BlkStatistics, most_in_flight), MEMBER(BlkStatistics, refused),
+    MEMBER(BlkStatistics, merged_calls), MEMBER(BlkStatistics, merged_requests),
+    MEMBER(BlkStatistics, unmerged_requests), MEMBER(BlkStatistics, split_requests),
+    MEMBER(BlkStatistics, split_calls), MEMBER(BlkStatistics, short_reads), MEMBER(BlkStatistics, fsyncs),
+    MEMBER(BlkStatistics, bounced), MEMBER(BlkStatistics, read_retries), MEMBER(BlkStatistics, reconnects),
+    MEMBER(BlkStatistics, slow_requests),
+
     WHOLE(BlkState), MEMBER(BlkState, struct_size), MEMBER(BlkState, drv), MEMBER(BlkState, opaque),
     MEMBER(BlkState, host_data),
 
@@ -56,6 +71,8 @@ static const struct {
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
     MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, open_options),
     MEMBER(BlkDriver, request_error),
+    MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, get_statistics),
+    MEMBER(BlkDriver, format_statistics),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

@@ -81,6 +81,19 @@ static void flush_last(struct image *image, struct pollfd *completions)
     image->lost |= flush.result < 0;
 }
 
+/* For nbdkit -v. The text tells only what has happened, so that it fits. */
+static void tell_statistics(struct image *image)
+{
+    char text[4096], *line, *rest = NULL;
+    BlkError error = {.struct_size = sizeof(error)};
+
+    if (!HAS_SLOT(image->drv, format_statistics) ||
+        image->drv->format_statistics(&image->bs, BLK_STATISTICS_TEXT, text, sizeof(text), &error) < 0)
+        return;
+    for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        nbdkit_debug("%s", line);
+}
+
 /* Calls the callbacks of all requests. Also closes the image, which blkgluster wants from the thread that polls it. */
 static void *poller(void *arg)
 {
@@ -96,6 +109,7 @@ static void *poller(void *arg)
             image->drv->dispatch(&image->bs);
     if (!image->readonly && !params.readonly && params.write_cache)
         flush_last(image, &fds[0]);
+    tell_statistics(image);
     image->drv->close(&image->bs);
     return NULL;
 }

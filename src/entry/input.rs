@@ -49,6 +49,11 @@ impl Cell {
         image::visit(self.id()).ok_or_else(not_open)
     }
 
+    /// The same as `image`, which never waits behind a thread that waits.
+    pub fn look(&self) -> Result<Arc<Image>> {
+        image::look(self.id()).ok_or_else(not_open)
+    }
+
     fn id(&self) -> ImageId {
         ImageId::from_raw(self.id.load(Ordering::Acquire))
     }
@@ -181,4 +186,21 @@ pub unsafe fn room<'a, T>(room: *mut T, name: &str) -> Result<&'a mut T> {
     }
     // SAFETY: as large as it says.
     Ok(unsafe { &mut *room })
+}
+
+/// Room for text.
+///
+/// # Safety
+/// `buffer` is NULL or points to `size` bytes that are the library's for the call.
+pub unsafe fn buffer<'a>(buffer: *mut c_char, size: usize) -> Result<&'a mut [u8]> {
+    if size == 0 {
+        return Ok(&mut []);
+    }
+    if buffer.is_null() || size > isize::MAX as usize {
+        return Err(Error::invalid(format!(
+            "a buffer of {size} bytes at {buffer:p}: NULL, or larger than memory"
+        )));
+    }
+    // SAFETY: the caller's promise; any bytes are text.
+    Ok(unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) })
 }

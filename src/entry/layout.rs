@@ -43,6 +43,13 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
     BlkLimits {
         struct_size, max_transfer, opt_transfer, max_discard, max_write_zeroes, max_length, request_alignment, max_iov,
     }
+    BlkLatency { total_ns, longest_ns, buckets }
+    BlkOperations { submitted, succeeded, bytes, failed, latency }
+    BlkStatistics {
+        struct_size, open_ns, read, write, flush, discard, write_zeroes, copy, in_flight, most_in_flight, refused,
+        merged_calls, merged_requests, unmerged_requests, split_requests, split_calls, short_reads, fsyncs, bounced,
+        read_retries, reconnects, slow_requests,
+    }
     BlkState { struct_size, drv, opaque, host_data }
     BlkHost { struct_size, abi_version, reserved, opaque, register_driver, set_fd_handler, report }
     BlkDriver {
@@ -52,5 +59,6 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, lock_release,
         lock_acquire, aio_write_zeroes, block_status, get_limits, create_with_progress,
         truncate_with_preallocation, open_options, request_error,
+        truncate_with_preallocation, get_statistics, format_statistics,
     }
 });

@@ -7,9 +7,14 @@
 
 use super::*;
 use crate::worker::{Job, WORKERS};
+use std::time::{Duration, Instant};
 
 /// The flushes of one image that have not ended.
-pub(super) struct Flushes(Mutex<Line>);
+pub(super) struct Flushes {
+    line: Mutex<Line>,
+    statistics: Option<Arc<Statistics>>,
+    trace: Arc<Trace>,
+}
 
 struct Line {
     /// For the next fsync, in the order in which they came.
@@ -24,19 +29,23 @@ struct Line {
 
 impl Flushes {
     /// None.
-    pub(super) fn new() -> Arc<Flushes> {
-        Arc::new(Flushes(Mutex::new(Line {
-            waiting: VecDeque::with_capacity(64),
-            backing: None,
-            covered: VecDeque::with_capacity(64),
-            at_work: false,
-        })))
+    pub(super) fn new(statistics: Option<Arc<Statistics>>, trace: Arc<Trace>) -> Arc<Flushes> {
+        Arc::new(Flushes {
+            line: Mutex::new(Line {
+                waiting: VecDeque::with_capacity(64),
+                backing: None,
+                covered: VecDeque::with_capacity(64),
+                at_work: false,
+            }),
+            statistics,
+            trace,
+        })
     }
 
     /// Submits a flush. It ends in its callback in any case.
     pub(super) fn submit(self: &Arc<Self>, request: SlotRef, backing: &Arc<Backing>) {
         let to_start = {
-            let mut line = self.0.lock();
+            let mut line = self.line.lock();
             line.waiting.push_back(request);
             line.backing.get_or_insert_with(|| backing.clone());
             !std::mem::replace(&mut line.at_work, true)
@@ -49,7 +58,7 @@ impl Flushes {
     /// Takes out a flush that no fsync covers yet; whether it was there. `is_current` is asked while
     /// nothing can end.
     pub(super) fn withdraw(&self, request: SlotRef, is_current: impl FnOnce() -> bool) -> bool {
-        let mut line = self.0.lock();
+        let mut line = self.line.lock();
         let at = line.waiting.iter().position(|&other| other == request);
         let Some(at) = at.filter(|_| is_current()) else {
             return false;
@@ -63,7 +72,7 @@ impl Flushes {
 
     /// Lets the next fsync cover all that wait.
     fn cover(&self) -> Option<Arc<Backing>> {
-        let mut line = self.0.lock();
+        let mut line = self.line.lock();
         let Line {
             waiting, covered, ..
         } = &mut *line;
@@ -72,8 +81,23 @@ impl Flushes {
         line.backing.take()
     }
 
+    #[cold]
+    fn trace_fsync(&self, result: gfapi::Result<()>, took: Duration) {
+        let covered = self.line.lock().covered.len();
+        self.trace.say(Verbosity::Steps, || {
+            let how = match result {
+                Ok(()) => "done".to_owned(),
+                Err(errno) => format!("{errno}"),
+            };
+            format!(
+                "fsync for flushes: {covered} share it: {how} in {} us",
+                took.as_micros()
+            )
+        });
+    }
+
     fn end_covered(&self, result: gfapi::Result<()>) {
-        let next = || self.0.lock().covered.pop_front();
+        let next = || self.line.lock().covered.pop_front();
         while let Some(request) = next() {
             // The last of them may let the image close, with its slab.
             request.ended(result);
@@ -102,12 +126,19 @@ impl Job for Flushes {
         let Some(backing) = self.cover() else {
             return false;
         };
+        let begun = self.trace.wants(Verbosity::Steps).then(Instant::now);
         let flushed = backing.flush();
+        if let Some(statistics) = &self.statistics {
+            statistics.count(Event::Fsync, 1);
+        }
+        if let Some(begun) = begun {
+            self.trace_fsync(flushed, begun.elapsed());
+        }
         let result = flushed.and_then(|()| backing.lock.confirm(&backing.file));
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.end_covered(result);
-        let mut line = self.0.lock();
+        let mut line = self.line.lock();
         line.at_work = !line.waiting.is_empty();
         line.at_work
     }
@@ -115,7 +146,7 @@ impl Job for Flushes {
     fn fail(&self, why: Errno) {
         self.end_covered(Err(why));
         let waiting = {
-            let mut line = self.0.lock();
+            let mut line = self.line.lock();
             line.at_work = false;
             line.backing = None;
             std::mem::take(&mut line.waiting)

@@ -363,6 +363,10 @@ impl Image {
             }
             given.map_err(|errno| self.failed("giving its lock up", errno))
         })
+        .inspect(|()| {
+            let line = || "its lock is given up".to_owned();
+            self.trace.say(Verbosity::Steps, line);
+        })
     }
 
     fn settle(&self, backing: &Backing) -> gfapi::Result<()> {
@@ -406,6 +410,10 @@ impl Image {
             *held = Held::Ours;
             self.lock.given_up.store(false, Ordering::SeqCst);
             Ok(())
+        })
+        .inspect(|()| {
+            let line = || "its lock is taken".to_owned();
+            self.trace.say(Verbosity::Steps, line);
         })
     }
 

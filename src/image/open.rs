@@ -16,6 +16,8 @@ impl Image {
     /// Opens an image and starts polling for its completions.
     pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
         let location = options.location;
+        let clock = Clock::start();
+        let trace = Arc::new(Trace::new(location.trace, &location, clock));
         warn_about_rdma(&location);
         let mut flags = if options.read_write {
             libc::O_RDWR
@@ -25,17 +27,39 @@ impl Image {
         if options.no_cache {
             flags |= libc::O_DIRECT;
         }
-        let (volume, file) = on_volume("open", &location, |connection| {
+        let (volume, file) = on_volume("open", &location, &trace, |connection| {
             File::open(connection, location.path(), flags)
         })?;
         // Before its length is looked at: another one may have changed it until then.
         let mode = Mode::of(options.read_write, options.share_rw);
         let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
+        if lock.is_used() {
+            trace.say(Verbosity::Steps, || "its lock is taken".to_owned());
+        }
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
         let replicas = Replicas::of(volume.connection(), is_sharded);
+        trace.say(Verbosity::Steps, || {
+            format!(
+                "open {}, {} bytes long{}{}",
+                if options.read_write {
+                    "for writing"
+                } else {
+                    "read-only"
+                },
+                stat.size,
+                if is_sharded { ", in shards" } else { "" },
+                if write_behind {
+                    ", with write-behind"
+                } else {
+                    ""
+                },
+            )
+        });
+        let verbosity = location.trace;
+        let statistics = options.statistics.then(|| Arc::new(Statistics::new(clock)));
         let backing = Arc::new(Backing {
             file,
             lock: lock.clone(),
@@ -53,8 +77,9 @@ impl Image {
                 desk: Mutex::new(Desk {
                     slab: Slab::new(completions.get(), id.serial()),
                     queue: Queue::new(is_sharded),
+                    delays: Delays::new(),
                 }),
-                flushes: Flushes::new(),
+                flushes: Flushes::new(statistics.clone(), trace.clone()),
                 zeroes: Zeroes::new(&backing),
                 completions,
                 outstanding: AtomicUsize::new(0),
@@ -63,6 +88,12 @@ impl Image {
                 proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
                 write_behind,
                 failing: AtomicBool::new(false),
+                clock,
+                handy: Handy::new(),
+                timed: statistics.is_some() || verbosity != Verbosity::Off,
+                statistics,
+                verbosity,
+                trace,
             });
             Opened {
                 image,
@@ -113,10 +144,11 @@ impl Image {
     /// Makes an image of the given size, unless the one that is there is to be kept.
     pub fn create(options: &CreateOptions, progress: &mut Progress<'_>) -> Result<()> {
         let location = &options.location;
+        let trace = Trace::new(location.trace, location, Clock::start());
         warn_about_rdma(location);
         // No O_TRUNC: on a sharded volume it empties the first shard only.
         let flags = libc::O_WRONLY | libc::O_CREAT;
-        let (volume, made) = on_volume("create", location, |connection| {
+        let (volume, made) = on_volume("create", location, &trace, |connection| {
             for _ in 0..ATTEMPTS {
                 match File::create(connection, location.path(), flags | libc::O_EXCL) {
                     Err(errno) if errno.get() == libc::EEXIST => {}
@@ -175,6 +207,10 @@ impl Image {
             // Best effort: the error to tell is the first.
             let _ = volume.connection().unlink(location.path());
         }
+        trace.say(Verbosity::Steps, || match done {
+            Ok(()) => format!("created, {} bytes long", options.size),
+            Err(errno) => format!("not created: {errno}"),
+        });
         done.map_err(|errno| cannot("create", location, errno))
     }
 }
@@ -184,6 +220,7 @@ impl Image {
 fn on_volume<T>(
     verb: &str,
     location: &ImageLocation,
+    trace: &Trace,
     body: impl Fn(&Connection) -> gfapi::Result<T>,
 ) -> Result<(Connected, T)> {
     let deadline = Instant::now() + location.connect_timeout;
@@ -193,13 +230,23 @@ fn on_volume<T>(
             location.connect_timeout,
             location.keep_connection,
         )?;
+        trace.say(Verbosity::Steps, || match volume.is_reused() {
+            true => "an earlier image's connection is used".to_owned(),
+            false => "connected to its volume".to_owned(),
+        });
         if volume.is_reused() && is_sharded_by_now(volume.connection()) {
             volume.forget();
             continue;
         }
         match body(volume.connection()) {
-            Ok(done) => return Ok((volume, done)),
+            Ok(done) => {
+                trace.say(Verbosity::Steps, || "its file is open".to_owned());
+                return Ok((volume, done));
+            }
             Err(errno) if volume.is_reused() && leads_nowhere(errno) => {
+                trace.say(Verbosity::Errors, || {
+                    format!("that connection leads nowhere by now: {errno}; trying a new one")
+                });
                 volume.forget();
                 // A silent brick took all of the opener's time.
                 if Instant::now() > deadline {

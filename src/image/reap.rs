@@ -60,6 +60,26 @@ impl Image {
         self.watch_health(outcome);
     }
 
+    #[cold]
+    fn trace_ended(&self, request: SlotRef, outcome: &Outcome, took_ns: u64) {
+        let what = match outcome.result {
+            Ok(()) => Verbosity::Requests,
+            Err(_) => Verbosity::Errors,
+        };
+        self.trace.say(what, || {
+            let how = match outcome.result {
+                Ok(()) => "done".to_owned(),
+                Err(errno) => format!("{errno}"),
+            };
+            format!(
+                "request {}: {}: {how} in {} us",
+                request.number(),
+                outcome.kind.in_words(outcome.offset, outcome.length),
+                took_ns / 1000
+            )
+        });
+    }
+
     fn watch_health(&self, outcome: &Outcome) {
         match outcome.result {
             Ok(()) => {
@@ -103,11 +123,16 @@ pub(super) struct Round<'a> {
     image: &'a Image,
     /// The request whose callback ran last: its slot is given back with the next visit to the desk.
     ended: Option<SlotRef>,
+    time: Time,
 }
 
 impl Round<'_> {
     pub(super) fn new(image: &Image) -> Round<'_> {
-        Round { image, ended: None }
+        Round {
+            image,
+            ended: None,
+            time: Time::new(&image.handy),
+        }
     }
 
     /// Deals with one request that this thread took.
@@ -119,13 +144,33 @@ impl Round<'_> {
                 kind,
                 offset,
                 length,
+                alone,
             } => {
+                if alone > 0 {
+                    image.count(Event::Unmerged, alone);
+                    image.trace.note(Verbosity::Errors, || {
+                        let what = kind.in_words(offset, length);
+                        format!("one call for several, {what}, failed; {alone} are sent alone")
+                    });
+                }
                 self.make_room(|desk| desk.queue.shared_out(kind, offset, length));
+                image.trace.tell();
                 return Reaped::Shared;
             }
-            Next::Resubmitted => return Reaped::Resubmitted,
+            Next::Resubmitted => {
+                image.count(Event::ShortRead, 1);
+                image.trace.say(Verbosity::Errors, || {
+                    format!("request {}: a short read is sent on", request.number())
+                });
+                return Reaped::Resubmitted;
+            }
         };
         image.note(&mut outcome);
+        let (now, delay) = match image.timed {
+            true => self.time.at_end(image.clock, outcome.began),
+            false => (0, None),
+        };
+        let mut took = 0;
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
         self.make_room(|desk| {
@@ -133,17 +178,29 @@ impl Round<'_> {
                 let held = Range::alone(outcome.kind, outcome.offset, outcome.length);
                 desk.queue.let_go(held);
             }
+            if let Some(delay) = delay {
+                desk.delays.add(delay);
+            }
+            took = now.saturating_sub(desk.delays.came(outcome.began));
+            if let Some(statistics) = &image.statistics {
+                statistics.ended(&outcome, took);
+            }
             desk.queue.over(outcome.ticket);
             image.outstanding.store(
                 image.outstanding.load(Ordering::Relaxed) - 1,
                 Ordering::Relaxed,
             );
         });
+        if image.verbosity != Verbosity::Off {
+            image.trace_ended(request, &outcome, took);
+        }
         let callback = request.delivered();
         image.completions.changed();
         if let Some(callback) = callback {
             let _during = During::new(image, &outcome);
+            self.time.offer(&image.handy);
             callback.call(&outcome);
+            self.time.withdraw(&image.handy);
         }
         self.ended = Some(request);
         Reaped::Called
@@ -168,8 +225,13 @@ impl Round<'_> {
 
 impl Drop for Round<'_> {
     fn drop(&mut self) {
+        let delay = self.time.at_rest(self.image.clock, &self.image.handy);
         if let Some(request) = self.ended.take() {
-            self.image.desk.lock().slab.end(request);
+            let mut desk = self.image.desk.lock();
+            desk.slab.end(request);
+            if let Some(delay) = delay {
+                desk.delays.add(delay);
+            }
         }
     }
 }

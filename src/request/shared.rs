@@ -81,6 +81,7 @@ impl SlotRef {
         let length = end;
         let (whole, rest) = members.split_at(served);
         completions.unpop(whole.iter().copied());
+        let alone = rest.len();
         for &member in rest {
             match file {
                 Some(file) => {
@@ -97,6 +98,7 @@ impl SlotRef {
             kind,
             offset,
             length,
+            alone,
         }
     }
 }

@@ -110,6 +110,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         buffers: Buffers::NONE,
         through: false,
         grows: false,
+        began: 0,
         // SAFETY: called with a live AtomicU32, on this thread.
         callback: unsafe { Callback::new(count, (&raw const calls).cast_mut().cast()) },
     };
@@ -121,6 +122,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         length: 0,
         through: false,
         grows: false,
+        began: 0,
         ticket: Ticket::Free,
         result: Ok(()),
     };
@@ -154,6 +156,7 @@ fn what_cannot_be_tried_alone_fails() {
             buffers: unsafe { Buffers::new(std::slice::from_ref(&element)) },
             through: false,
             grows: false,
+            began: 0,
             // SAFETY: does nothing.
             callback: unsafe { Callback::new(nothing, std::ptr::null_mut()) },
         };

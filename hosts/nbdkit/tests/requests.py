@@ -258,6 +258,24 @@ def odd_length():
     equal(os.path.getsize(brick("plain", path)), 1000003, "... and it did not grow")
 
 
+def statistics_and_trace():
+    """What the image has done, for who asks for it."""
+    path = image("plain", "nbd-told.img")
+    for verbose in (True, False):
+        with Server("plain", path, "create=1M", "trace=requests", "statistics=on", options=["-v"] * verbose) as server:
+            handle = connect(server)
+            handle.pwrite(pattern(4096, 8), 0)
+            handle.pread(8192, 0)
+            handle.shutdown()
+        for words in ("read of 8192 bytes at offset 0: done in", "write: 1 succeeded, 4096 bytes", "in flight: 0"):
+            equal(words in server.said(), verbose, f"nbdkit {'-v says' if verbose else 'does not say'}: {words}")
+    with Server("plain", path, "statistics=off", options=["-v"]) as server:
+        handle = connect(server)
+        handle.pread(8192, 0)
+        handle.shutdown()
+    ok("in flight: 0" not in server.said(), "statistics=off: there are none")
+
+
 read_and_write()
 many_in_flight()
 one_image()
@@ -266,4 +284,5 @@ zeroes()
 extents()
 read_only()
 odd_length()
+statistics_and_trace()
 sys.exit(end())
