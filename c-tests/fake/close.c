@@ -232,11 +232,7 @@ int main(void)
     int fds, threads;
 
     fake_begin("close: all callbacks first, from anywhere, and nothing is left behind");
-    fake_open(&img, "close", 0);
-    img_close(&img);
-    if (!fake_disconnected(10))
-        t_die("the first connection does not end");
-    fake_quiet(0);
+    fake_first_connection("close", 0);
     fds = fd_count();
     threads = thread_count();
     for (way = 0; way < T_COUNT(ways); way++) {

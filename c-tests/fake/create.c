@@ -4,19 +4,6 @@
 
 static struct BlkError error;
 
-static int64_t length_of(const char *name)
-{
-    struct img img;
-    int64_t length;
-    int ret = img_open(&img, fake_uri("vol", name), 0, NULL);
-
-    if (ret < 0)
-        return ret;
-    length = img.drv->getlength(&img.bs);
-    img_close(&img);
-    return length;
-}
-
 static int create(const char *name, const char *size)
 {
     memset(&error, 0, sizeof(error));
@@ -80,10 +67,10 @@ static void sizes(void)
 
     for (i = 0; i < T_COUNT(good); i++) {
         is(create("size", good[i].text), 0, "size %s", good[i].text);
-        is(length_of("size"), good[i].bytes, "... is %lld bytes", (long long)good[i].bytes);
+        is(fake_length("size", NULL), good[i].bytes, "... is %lld bytes", (long long)good[i].bytes);
     }
     is(create("size", NULL), 0, "no size");
-    is(length_of("size"), 0, "... is 0 bytes");
+    is(fake_length("size", NULL), 0, "... is 0 bytes");
     before = fake_calls(FAKE_CREAT);
     for (i = 0; i < T_COUNT(bad); i++) {
         int ret = create("size", bad[i].text);
@@ -106,7 +93,7 @@ static void an_existing_one(void)
     is(pwrite_sync(&img, data, sizeof(data), 0), 0, "an image with data");
     img_close(&img);
     is(create("existing", "4096"), 0, "is created again");
-    is(length_of("existing"), 4096, "has its new length");
+    is(fake_length("existing", NULL), 4096, "has its new length");
     is(img_open(&img, fake_uri("vol", "existing"), 0, NULL), 0, "opens");
     ok(pread_sync(&img, data, sizeof(data), 0) == 0 && all_bytes(data, sizeof(data), 0), "and is empty");
     img_close(&img);
@@ -131,7 +118,7 @@ static void what_is_there(void)
 
     is(create_with("there", "fail", "8192"), 0, "exists=fail makes an image that is not there");
     is(create_with("there-2", "keep", "8192"), 0, "so does exists=keep");
-    is(length_of("there-2"), 8192, "... of its size");
+    is(fake_length("there-2", NULL), 8192, "... of its size");
     fake_open(&img, "there", 8192);
     memset(data, 7, sizeof(data));
     is(pwrite_sync(&img, data, sizeof(data), 0), 0, "data in it");
@@ -198,8 +185,8 @@ static void one_of_many(void)
             if (many[i].ret != 0 && many[i].ret != -EEXIST)
                 fail("a creator gets %d", many[i].ret);
         }
-        if (made != (round % 2 ? T_COUNT(many) : 1) || length_of(name) != 4096)
-            fail("round %u: %u made it, of %d bytes", round, made, (int)length_of(name));
+        if (made != (round % 2 ? T_COUNT(many) : 1) || fake_length(name, NULL) != 4096)
+            fail("round %u: %u made it, of %d bytes", round, made, (int)fake_length(name, NULL));
     }
     ok(t_reports_of(BLK_REPORT_ERROR) > 0, "of eight creators at once one makes it, and the others are told");
     t_forget_reports();
@@ -217,13 +204,13 @@ static void failing_steps(void)
 
     fake_once(FAKE_FTRUNCATE, FAKE_FAIL, ENOSPC, 0);
     is(create("new-1", "1M"), -ENOSPC, "the size of a new image cannot be set");
-    is(length_of("new-1"), -ENOENT, "... it is removed again");
+    is(fake_length("new-1", NULL), -ENOENT, "... it is removed again");
     fake_once(FAKE_FTRUNCATE, FAKE_FAIL, 0, 0);
     is(create("new-1", "1M"), -EIO, "... with errno 0, too");
-    is(length_of("new-1"), -ENOENT, "... it is removed again");
+    is(fake_length("new-1", NULL), -ENOENT, "... it is removed again");
     fake_once(FAKE_CLOSE, FAKE_FAIL, EDQUOT, 0);
     is(create("new-1", "1M"), -EDQUOT, "the new image cannot be closed");
-    is(length_of("new-1"), -ENOENT, "... it is removed again");
+    is(fake_length("new-1", NULL), -ENOENT, "... it is removed again");
 
     fake_once(FAKE_FTRUNCATE, FAKE_FAIL, ENOSPC, 0);
     fake_once(FAKE_CLOSE, FAKE_FAIL, EBADF, 0);
@@ -232,7 +219,7 @@ static void failing_steps(void)
 
     fake_once(FAKE_FTRUNCATE, FAKE_FAIL, ENOSPC, 0);
     is(create("new", "1M"), -ENOSPC, "the size of an image that existed cannot be set");
-    is(length_of("new"), 0, "... it is still there");
+    is(fake_length("new", NULL), 0, "... it is still there");
 }
 
 static void bad_places(void)

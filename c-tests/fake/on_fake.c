@@ -100,6 +100,32 @@ void fake_open(struct img *img, const char *name, int64_t bytes)
         t_die("cannot open %s: %s", uri, img->error.message);
 }
 
+void fake_first_connection(const char *name, int64_t bytes)
+{
+    struct img img;
+
+    fake_open(&img, name, bytes);
+    img_close(&img);
+    if (!fake_disconnected(10))
+        t_die("the first connection does not end");
+    fake_quiet(0);
+}
+
+int64_t fake_length(const char *name, int64_t *allocated)
+{
+    struct img img;
+    int64_t length;
+    int ret = img_open(&img, fake_uri("vol", name), 0, NULL);
+
+    if (ret < 0)
+        return ret;
+    length = img.drv->getlength(&img.bs);
+    if (allocated)
+        *allocated = img.drv->get_allocated_file_size(&img.bs);
+    img_close(&img);
+    return length;
+}
+
 static int rule(int op, int action, int err, int64_t arg, uint64_t times)
 {
     struct fake_rule new_rule;

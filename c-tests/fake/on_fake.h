@@ -22,6 +22,10 @@ int fake_end(void);
 /* Image `name` in volume "vol", made with so many bytes when it is not there; opened read-write. Ends the program
  * when that fails. */
 void fake_open(struct img *img, const char *name, int64_t bytes);
+/* Makes it, and opens and closes it once: what the first connection leaves behind is there then, and nothing is under way. */
+void fake_first_connection(const char *name, int64_t bytes);
+/* The length of image `name` as an opening of its own sees it, and unless NULL its space; -errno. */
+int64_t fake_length(const char *name, int64_t *allocated);
 /* The URI of it. */
 const char *fake_uri(const char *volume, const char *name);
 

@@ -162,11 +162,7 @@ int main(void)
     struct img img;
 
     fake_begin("an open that fails says why and leaves nothing behind");
-    fake_open(&img, "open", 4096);
-    img_close(&img);
-    if (!fake_disconnected(10))
-        t_die("the first connection does not end");
-    fake_quiet(0);
+    fake_first_connection("open", 4096);
     fds = fd_count();
     threads = thread_count();
 

@@ -55,21 +55,6 @@ static int create(const char *name, const char *size, const char *how)
     return drv_for(uri)->create_with_progress(uri, options, progress, &told, &error);
 }
 
-static int64_t length_of(const char *name, int64_t *allocated)
-{
-    struct img other;
-    int64_t length;
-    int ret = img_open(&other, fake_uri("vol", name), 0, NULL);
-
-    if (ret < 0)
-        return ret;
-    length = other.drv->getlength(&other.bs);
-    if (allocated)
-        *allocated = other.drv->get_allocated_file_size(&other.bs);
-    img_close(&other);
-    return length;
-}
-
 static void creating(void)
 {
     static const char *const bad[] = {"", "on", "Full", "metadata", "falloc ", "1"};
@@ -82,24 +67,24 @@ static void creating(void)
         expect(0);
         is(create("bad", "4096", bad[i]), -EINVAL, "preallocation '%s': %s", bad[i], error.message);
     }
-    is(length_of("bad", NULL), -ENOENT, "... makes nothing");
+    is(fake_length("bad", NULL), -ENOENT, "... makes nothing");
     expect(0);
     is(create("off", "1M", "off"), 0, "off");
-    is(length_of("off", &space), MiB, "... its length");
+    is(fake_length("off", &space), MiB, "... its length");
     is(space, 0, "... without space");
     is(told.calls, 0, "... and without progress");
     is(fake_calls(FAKE_FALLOCATE) + fake_calls(FAKE_ZEROFILL), 0, "... or a call for space");
     expect(0);
     is(create("falloc", "130M", "falloc"), 0, "falloc");
     was_told(130 * MiB);
-    is(length_of("falloc", &space), 130 * MiB, "... its length");
+    is(fake_length("falloc", &space), 130 * MiB, "... its length");
     is(space, 130 * MiB, "... and space");
     is(fake_calls(FAKE_FALLOCATE), 3, "... in chunks");
     is(fake_counted().max_bytes[FAKE_FALLOCATE], CHUNK, "... of 64 MiB");
     expect(0);
     is(create("falloc", "65M", "full"), 0, "full, in its place");
     was_told(65 * MiB);
-    is(length_of("falloc", &space), 65 * MiB, "... its length");
+    is(fake_length("falloc", &space), 65 * MiB, "... its length");
     is(space, 65 * MiB, "... and space");
     is(fake_calls(FAKE_ZEROFILL), 2, "... by zerofill");
     rule = fake_always(FAKE_ZEROFILL, FAKE_FAIL, EOPNOTSUPP, 0);
@@ -108,19 +93,19 @@ static void creating(void)
     is(create("falloc", "65M", "full"), 0, "full, where there is no zerofill");
     was_told(65 * MiB);
     is(fake_calls(FAKE_PWRITEV) - before, 65, "... by writing MiBs");
-    is(length_of("falloc", &space), 65 * MiB, "... its length");
+    is(fake_length("falloc", &space), 65 * MiB, "... its length");
     is(space, 65 * MiB, "... and space");
     fake_calm(rule);
     expect(0);
     is(create("empty", "0", "full"), 0, "an empty image");
-    is(length_of("empty", NULL), 0, "... is empty");
+    is(fake_length("empty", NULL), 0, "... is empty");
     {
         const char *uri = fake_uri("vol", "plain-create");
         const struct BlkOption options[] = {
             {"size", "1M"}, {"preallocation", "falloc"}, {"keep-connection", "30"}, {NULL, NULL}};
 
         is(drv_for(uri)->create(uri, options, &error), 0, "create knows the option, too");
-        is(length_of("plain-create", &space), MiB, "... its length");
+        is(fake_length("plain-create", &space), MiB, "... its length");
         is(space, MiB, "... and space");
         is(drv_for(uri)->create_with_progress(uri, options, NULL, NULL, NULL), 0, "no progress function");
     }
@@ -144,19 +129,19 @@ static void failing_create(void)
         expect(0);
         is(create("failing", "65M", cases[i].how), -cases[i].ret, "%s fails midway: %s", cases[i].how, error.message);
         is(error.stage, BLK_STAGE_OPEN, "... its stage");
-        is(length_of("failing", NULL), -ENOENT, "... and leaves nothing");
+        is(fake_length("failing", NULL), -ENOENT, "... and leaves nothing");
         fake_calm(id);
     }
     expect(2);
     is(create("cancelled", "130M", "falloc"), -ECANCELED, "cancelled after a chunk: %s", error.message);
     is(told.calls, 2, "... is over then");
-    is(length_of("cancelled", NULL), -ENOENT, "... and leaves nothing");
+    is(fake_length("cancelled", NULL), -ENOENT, "... and leaves nothing");
     expect(1);
     is(create("cancelled", "130M", "full"), -ECANCELED, "cancelled at once");
-    is(length_of("cancelled", NULL), -ENOENT, "... leaves nothing");
+    is(fake_length("cancelled", NULL), -ENOENT, "... leaves nothing");
     expect(2);
     is(create("falloc", "130M", "full"), -ECANCELED, "cancelled in the place of an old image");
-    is(length_of("falloc", NULL), 0, "... which is empty");
+    is(fake_length("falloc", NULL), 0, "... which is empty");
 }
 
 /* ---- grow ------------------------------------------------------------------------------------------------------ */
@@ -354,7 +339,7 @@ static void closed(void)
     pthread_join(other, NULL);
     fake_calm(rule);
     ok(past.done == 1 && past.ret == 0, "... and waits for what waited for it");
-    is(length_of("grow", NULL), OLD + 6, "its length is the old one, and that write's");
+    is(fake_length("grow", NULL), OLD + 6, "its length is the old one, and that write's");
     fake_open(&img, "grow", 0);
 }
 
@@ -385,7 +370,7 @@ static void closed_early(void)
     pthread_join(other, NULL);
     fake_calm(rule);
     is(fake_calls(FAKE_FTRUNCATE), cuts, "... and nothing changes the length after close");
-    is(length_of("grow", NULL), OLD, "its length is the old one");
+    is(fake_length("grow", NULL), OLD, "its length is the old one");
     fake_open(&img, "grow", 0);
 }
 
