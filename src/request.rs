@@ -229,6 +229,8 @@ struct Body {
     through: bool,
     grows: bool,
     one_call: bool,
+    /// It was sent once more.
+    again: bool,
     ticket: Ticket,
     offset: i64,
     length: i64,
@@ -250,6 +252,7 @@ impl Body {
             through: false,
             grows: false,
             one_call: true,
+            again: false,
             ticket: Ticket::Free,
             offset: 0,
             length: 0,
@@ -323,6 +326,7 @@ impl SlotRef {
         body.length = ask.length;
         body.through = ask.through;
         body.grows = ask.grows;
+        body.again = false;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
@@ -461,12 +465,27 @@ impl SlotRef {
             return Next::Ended(body.outcome(Ok(())));
         }
         let kind = body.kind;
-        let mut result = Ok(());
+        let mut result: std::result::Result<(), Errno> = Ok(());
         let mut more = false;
         for part in body.parts_mut() {
             match part.settle(kind) {
                 Ok(unfinished) => more |= unfinished,
                 Err(errno) => result = result.and(Err(errno)),
+            }
+        }
+        let is_sent = matches!(kind, Kind::Read | Kind::Write | Kind::Discard);
+        if let Err(errno) = result
+            && errno.get() == libc::EINVAL
+            && is_sent
+            && !std::mem::replace(&mut body.again, true)
+        {
+            // O_DIRECT may not have taken it. The whole of it: nobody looks at it before its end.
+            match file() {
+                Some(file) if file.avoid_direct(errno) => {
+                    self.send_again(&file);
+                    return Next::Resubmitted;
+                }
+                _ => return Next::Ended(body.outcome(result)),
             }
         }
         if result.is_ok() && more {
@@ -488,6 +507,22 @@ impl SlotRef {
             }
         }
         Next::Ended(body.outcome(result))
+    }
+
+    /// Sends all of a request off again.
+    fn send_again(self, file: &File) {
+        let body = self.slot().body.get();
+        // SAFETY: ready and taken by this thread: ours alone. References end before a call.
+        unsafe {
+            for part in (*body).parts_mut() {
+                part.progress = 0;
+            }
+            if (*body).one_call {
+                Part::send(&raw const (*body).call, body, file);
+            } else {
+                self.send_parts(file, |_| true);
+            }
+        }
     }
 
     /// Sends those parts off again that are marked as unfinished.

@@ -16,7 +16,7 @@ pub struct Limits {
     pub range: i64,
     /// Where an image ends at the latest.
     pub length: i64,
-    /// Offsets and lengths of reads and writes are multiples of it.
+    /// Reads and writes whose offsets and lengths are multiples of it go the direct way.
     pub alignment: u32,
     /// Most buffer elements to make a read or write of.
     pub elements: u32,
@@ -25,11 +25,8 @@ pub struct Limits {
 /// Larger ones are cut into calls that all go at once, and libgfapi copies what is written.
 const LARGEST_TRANSFER: i64 = 512 << 20;
 
-/// Of the smallest block that disks have, ...
-const SMALL_BLOCK: u32 = 512;
-
-/// ... and of those that refuse that one.
-const LARGE_BLOCK: u32 = 4096;
+/// Of the blocks that all disks take.
+const USUAL_BLOCK: i64 = 4096;
 
 impl Image {
     /// Asks the bricks for their block size when it matters.
@@ -41,22 +38,12 @@ impl Image {
                 range: MAX_END,
                 length: MAX_END,
                 alignment: if self.direct {
-                    alignment(&backing.file)
+                    backing.file.block().unwrap_or(USUAL_BLOCK).min(USUAL_BLOCK) as u32
                 } else {
                     1
                 },
                 elements: MAX_IOV as u32,
             })
         })
-    }
-}
-
-/// What the bricks accept under O_DIRECT. When in doubt the larger one, which suits both.
-fn alignment(file: &File) -> u32 {
-    let mut sector = [0; SMALL_BLOCK as usize];
-    // The second sector: a brick with larger ones refuses it. Behind the end it would not look.
-    match file.read(&mut sector, SMALL_BLOCK.into()) {
-        Ok(bytes) if bytes == sector.len() => SMALL_BLOCK,
-        _ => LARGE_BLOCK,
     }
 }
