@@ -184,9 +184,12 @@ impl File {
             None => return,
         };
         // Not when a request has been refused meanwhile.
-        let _ = aside
-            .mask
-            .compare_exchange(USUAL - 1, mask, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = aside.mask.compare_exchange(
+            aside.guess - 1,
+            mask,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         aside.learned.store(true, Ordering::Relaxed);
     }
 
