@@ -705,6 +705,38 @@ typedef struct BlkDriver {
                                        BlkProgressFunc progress,
                                        void *opaque,
                                        struct BlkError *error);
+    /**
+     * Copies `bytes` bytes from `src_offset` of image `src` to `dst_offset` of image `dst`, of any
+     * offsets and length; grows `dst` when they end past its end. `src` may be an image of another
+     * volume, of another driver of this library, or `dst` itself. `flags` is 0. The handle and the
+     * callback are those of a request of `dst`; requests submitted later that overlap what is written
+     * wait for it. What lies past the end of `src` is copied as zeroes. Holes of `src`, where its volume
+     * can tell (see block_status), are not read, and become zeroes in `dst` as with
+     * aio_write_zeroes and BLK_ZERO_MAY_UNMAP, or stay holes where the bricks of `dst` say that they are.
+     *
+     * Made by reading and writing a MiB at a time, four at once, on threads of the library's, with 4
+     * MiB of memory; one at a time for each `dst`. The bricks' own copy_file_range is not used:
+     * GlusterFS 10.3 copies the wrong bytes. It covers what was acknowledged in `src` before; what is
+     * written to the part of `src` meanwhile may be copied or not.
+     *
+     * One that fails, or was cancelled when it had begun, may have been made in part; a cancelled one
+     * ends with -ECANCELED after what is under way (at most 64 MiB of zeroes, else a few MiB). A close
+     * of `src` ends it with -EBADF in the same way, and waits for that; a drain of `src` waits for all
+     * of it once it has begun. Closing `dst` waits for it as for any request. NULL with errno: -EINVAL
+     * negative numbers, flags, or ranges of one image that overlap (of two openings of one file they
+     * must not either, which is not looked at) · -EFBIG a range that ends past 4 PiB · -EBADF one of
+     * them is not open, or `dst` is read-only · -EPERM `dst` has given its lock up. In the callback
+     * also -EBUSY, when a flush finds the lock of `dst` to be lost, and what the bricks of either
+     * answer. Any thread.
+     */
+    BlkAiocb *(*aio_copy_range)(struct BlkState *src,
+                                int64_t src_offset,
+                                struct BlkState *dst,
+                                int64_t dst_offset,
+                                int64_t bytes,
+                                uint32_t flags,
+                                BlkCompletionFunc cb,
+                                void *opaque);
 } BlkDriver;
 
 /**

@@ -2,6 +2,7 @@
 //! `blkgluster_init` and the four static tables; each slot checks its C arguments and hands over to
 //! the safe core.
 
+mod copy;
 mod host;
 mod input;
 mod layout;
@@ -121,6 +122,7 @@ macro_rules! driver {
             get_limits: Some(space::get_limits),
             create_with_progress: Some(slots::create_with_progress),
             truncate_with_preallocation: Some(space::truncate_with_preallocation),
+            aio_copy_range: Some(copy::aio_copy_range),
         }
     }};
 }

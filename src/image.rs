@@ -8,6 +8,7 @@
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
+mod copy;
 mod flush;
 mod length;
 mod limits;
@@ -19,6 +20,7 @@ mod registry;
 mod status;
 mod zeroes;
 
+use copy::Copies;
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
@@ -62,6 +64,7 @@ pub struct Image {
     desk: Mutex<Desk>,
     flushes: Arc<Flushes>,
     zeroes: Arc<Zeroes>,
+    copies: Arc<Copies>,
     completions: Lease<SlotRef>,
     /// Accepted requests that no host thread has taken for delivery yet. Changed at the desk.
     outstanding: AtomicUsize,
@@ -136,7 +139,7 @@ impl Image {
         }
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
-            Kind::Write | Kind::Zeroes { .. } => {
+            Kind::Write | Kind::Zeroes { .. } | Kind::Copy { .. } => {
                 let end = ask.offset + ask.length;
                 ask.through = self.must_go_through(end);
                 growth = self.length.grow(end);
@@ -198,7 +201,10 @@ impl Image {
 
     fn send(&self, request: SlotRef, ticket: Ticket, file: &File) {
         match ticket {
-            Ticket::Held => self.zeroes.submit(request, self.length.known()),
+            Ticket::Held => match request.hand_over_copy() {
+                Some(copying) => self.copies.submit(request, copying),
+                None => self.zeroes.submit(request, self.length.known()),
+            },
             ticket => request.submit(file, ticket),
         }
     }
@@ -250,6 +256,9 @@ impl Image {
                 }
                 Some(_) => {}
             }
+        }
+        if let Kind::Copy { source, from } = ask.kind {
+            self.check_copy(source, from, ask)?;
         }
         if ask.kind.changes() && !self.read_write {
             return Err(self.error(
@@ -353,6 +362,7 @@ impl Image {
         if from_queue()
             || self.flushes.withdraw(request, is_current)
             || self.zeroes.withdraw(request, is_current)
+            || self.copies.withdraw(request, is_current)
         {
             request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }

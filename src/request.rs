@@ -12,7 +12,7 @@
 //!                   └── short read: the rest is submitted by that host thread
 //! ```
 //!
-//! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi
+//! A flush, a write of zeroes or a copy is submitted by handing it over to a thread that calls libgfapi
 //! in its place: to it what is said of Gluster's threads applies. The step from submitted to ready
 //! is the end of the call or, when it takes several, the last decrement of `pending`, whoever makes
 //! it.
@@ -21,11 +21,13 @@
 //! ready for all; then each gets its own result. What the shared call could not do is submitted
 //! again for each of them alone, so that each gets its own verdict.
 
+mod copying;
 mod part;
 mod shared;
 mod slab;
 mod zeroes;
 
+pub use copying::Copying;
 pub use part::MAX_IOV;
 use part::{Part, cut, is_one_call, zero_fill};
 pub use slab::{COMPLETIONS, Handle, Slab, SlotRef};
@@ -61,6 +63,13 @@ pub enum Kind {
         /// Their space may be given back.
         may_unmap: bool,
     },
+    /// Bytes of an image, this one or another.
+    Copy {
+        /// Its number.
+        source: u64,
+        /// First byte there.
+        from: i64,
+    },
 }
 
 impl Kind {
@@ -72,12 +81,16 @@ impl Kind {
             Kind::Flush => "flush",
             Kind::Discard => "discard",
             Kind::Zeroes { .. } => "write of zeroes",
+            Kind::Copy { .. } => "copy",
         }
     }
 
     /// Whether it changes what the image holds.
     pub fn changes(self) -> bool {
-        matches!(self, Kind::Write | Kind::Discard | Kind::Zeroes { .. })
+        matches!(
+            self,
+            Kind::Write | Kind::Discard | Kind::Zeroes { .. } | Kind::Copy { .. }
+        )
     }
 }
 
@@ -421,7 +434,7 @@ impl SlotRef {
         let fell_short = match kind {
             Kind::Read => false,
             Kind::Write => true,
-            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => done < 0,
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } | Kind::Copy { .. } => done < 0,
         };
         fell_short && !through
     }

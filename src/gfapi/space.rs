@@ -74,6 +74,33 @@ impl File {
         })
     }
 
+    /// Writes all of the buffer. `through`: as for [`Op::Write`].
+    pub fn write(&self, buffer: &[u8], offset: i64, through: bool) -> Result<()> {
+        let flags = if through { libc::O_DSYNC } else { 0 };
+        let written = self.on_its_way(offset, buffer.len() as i64, true, |file| {
+            use_process_identity();
+            clear_errno();
+            // SAFETY: the file is live, so much can be read of the buffer, and the stats may be null.
+            let ret = unsafe {
+                sys::glfs_pwrite(
+                    file.0.as_ptr(),
+                    buffer.as_ptr().cast(),
+                    buffer.len(),
+                    offset,
+                    flags,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                )
+            };
+            check(ret as i64, libc::EIO)
+        })?;
+        match usize::try_from(written) {
+            Ok(written) if written == buffer.len() => Ok(()),
+            // As for any other write.
+            _ => Err(Errno::new(libc::EIO, libc::EIO)),
+        }
+    }
+
     /// Reads into the buffer; how many bytes, fewer at the end.
     pub fn read(&self, buffer: &mut [u8], offset: i64) -> Result<usize> {
         let file = self.way(offset, buffer.len() as i64, false);

@@ -53,6 +53,7 @@ impl Image {
                 }),
                 flushes: Flushes::new(),
                 zeroes: Zeroes::new(&backing),
+                copies: Copies::new(id),
                 completions,
                 outstanding: AtomicUsize::new(0),
                 length: Length::new(&stat),
