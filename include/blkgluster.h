@@ -100,9 +100,10 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_O_RDWR 2
 
 /**
- * Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths
- * must be multiples of the bricks' block size (512 or 4096 bytes), and write-behind is in
- * pass-through as with option `write-cache=off`: a write is acknowledged only when it is on the
+ * Open flag: bypass the caches. The bricks open the file with O_DIRECT. Requests of any offset and
+ * length are taken: those that are not made of whole blocks of the bricks' (512 or 4096 bytes; 4096
+ * serves all, but for some disperse volumes) go through their page caches, where the rest of a block
+ * stays as it is, whoever else writes it. Write-behind is in pass-through as with option `write-cache=off`: a write is acknowledged only when it is on the
  * bricks.
  */
 #define BLK_O_NOCACHE 32
@@ -349,9 +350,8 @@ typedef struct BlkLimits {
      */
     int64_t max_length;
     /**
-     * Offsets and lengths of reads and writes are multiples of so many bytes: 1, or with
-     * BLK_O_NOCACHE the bricks' block size: 512 where they accept that, 4096 where they do not or
-     * the image is too short to tell.
+     * Offsets and lengths of reads and writes are multiples of so many bytes: 1, also with
+     * BLK_O_NOCACHE, with which multiples of 4096 are best.
      */
     uint32_t request_alignment;
     /**
@@ -641,8 +641,7 @@ typedef struct BlkDriver {
      *
      * Made by the bricks where they can (with the flag first by a discard, which is read back),
      * and by writing zeroes where they cannot, as on disperse volumes; there it is as slow as a
-     * write, and with BLK_O_NOCACHE offset and length must be multiples of the bricks' block size,
-     * or it is -EINVAL. One at a time for each image, on a thread of the library's, as aio_flush;
+     * write. One at a time for each image, on a thread of the library's, as aio_flush;
      * what overlaps it and was submitted later waits for it. One that fails, or was cancelled when
      * it had begun, may have been made in part; a cancelled one ends with -ECANCELED after at most
      * 64 MiB more, and so does one, with -EBUSY, when a flush finds the image's lock to be lost.
@@ -672,8 +671,7 @@ typedef struct BlkDriver {
                         struct BlkError *error);
     /**
      * Tells what requests of this image should keep to; the same for as long as it is open. 0, or:
-     * -EINVAL NULL or a short struct · -EBADF not open. Any thread; with BLK_O_NOCACHE it blocks
-     * for a network round trip.
+     * -EINVAL NULL or a short struct · -EBADF not open. Any thread; it asks no brick.
      */
     int (*get_limits)(struct BlkState *bs, struct BlkLimits *limits, struct BlkError *error);
     /**

@@ -58,8 +58,6 @@ pub struct Image {
     /// For messages.
     location: ImageLocation,
     read_write: bool,
-    /// O_DIRECT on the bricks.
-    direct: bool,
     poll_loop: Box<dyn PollLoop>,
     desk: Mutex<Desk>,
     flushes: Arc<Flushes>,
@@ -471,9 +469,6 @@ impl Image {
             }
             libc::ENOSPC | libc::EDQUOT => "; make room on the bricks and try again",
             libc::EAGAIN => "; the process may have run out of threads, see its limits",
-            libc::EINVAL => {
-                "; with BLK_O_NOCACHE offsets and lengths must be multiples of the bricks' block size"
-            }
             _ => "",
         };
         Error::new(

@@ -108,7 +108,6 @@ static void on_volume(const char *volume)
 {
     const char *uri = cluster_uri(volume, "direct");
     int64_t begun = now_us(), length;
-    struct BlkLimits limits = {.struct_size = sizeof(limits)};
     uint64_t state = 5;
     struct img direct, other;
 
@@ -118,8 +117,6 @@ static void on_volume(const char *volume)
     img_close(&other);
     is(img_open(&direct, uri, BLK_O_RDWR | BLK_O_NOCACHE, NULL), 0, "%s: BLK_O_NOCACHE", volume);
     is(open_elsewhere(&other, uri), 0, "%s: another client", volume);
-    is(direct.drv->get_limits(&direct.bs, &limits, &direct.error), 0, "%s: get_limits", volume);
-    t_say("%s: requests of whole blocks of %u bytes go the direct way", volume, limits.request_alignment);
     neighbours(&direct, &other, volume, &state);
     zeroes(&direct, volume, &state);
     check(&other, BYTES, "the other client");

@@ -138,14 +138,6 @@ impl File {
         }
     }
 
-    /// Bytes of the blocks that go the direct way, as far as is known; `None` without O_DIRECT, or when
-    /// nothing does. Blocks for some round trips as long as it is not.
-    pub fn block(&self) -> Option<i64> {
-        self.learn();
-        let mask = self.1.as_ref()?.mask.load(Ordering::Relaxed);
-        (mask != NOTHING).then_some(mask as i64 + 1)
-    }
-
     /// Reads and writes that were not made of whole blocks.
     #[allow(dead_code, reason = "for the statistics of an image")]
     pub fn bounced(&self) -> u64 {

@@ -16,7 +16,7 @@ pub struct Limits {
     pub range: i64,
     /// Where an image ends at the latest.
     pub length: i64,
-    /// Reads and writes whose offsets and lengths are multiples of it go the direct way.
+    /// Offsets and lengths of reads and writes are multiples of it.
     pub alignment: u32,
     /// Most buffer elements to make a read or write of.
     pub elements: u32,
@@ -25,11 +25,7 @@ pub struct Limits {
 /// Larger ones are cut into calls that all go at once, and libgfapi copies what is written.
 const LARGEST_TRANSFER: i64 = 512 << 20;
 
-/// Of the blocks that all disks take.
-const USUAL_BLOCK: i64 = 4096;
-
 impl Image {
-    /// Asks the bricks for their block size when it matters.
     pub fn limits(&self) -> Result<Limits> {
         self.with_backing(|backing| {
             Ok(Limits {
@@ -37,11 +33,8 @@ impl Image {
                 best_transfer: queue::best_transfer(backing.volume.connection().is_sharded()),
                 range: MAX_END,
                 length: MAX_END,
-                alignment: if self.direct {
-                    backing.file.block().unwrap_or(USUAL_BLOCK).min(USUAL_BLOCK) as u32
-                } else {
-                    1
-                },
+                // Also with O_DIRECT, see `gfapi`.
+                alignment: 1,
                 elements: MAX_IOV as u32,
             })
         })

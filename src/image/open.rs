@@ -45,7 +45,6 @@ impl Image {
                 id,
                 location,
                 read_write: options.read_write,
-                direct: options.no_cache,
                 poll_loop,
                 desk: Mutex::new(Desk {
                     slab: Slab::new(completions.get(), id.serial()),
