@@ -594,7 +594,7 @@ pub struct BlkDriver {
     /// written to the part of `src` meanwhile may be copied or not.
     ///
     /// One that fails, or was cancelled when it had begun, may have been made in part; a cancelled one
-    /// ends with -ECANCELED after what is under way (at most 64 MiB of zeroes, else a few MiB). A close
+    /// ends with -ECANCELED after what is under way (4 MiB, or 256 MiB where zeroes are made). A close
     /// of `src` ends it with -EBADF in the same way, and waits for that; a drain of `src` waits for all
     /// of it once it has begun. Closing `dst` waits for it as for any request. NULL with errno: -EINVAL
     /// negative numbers, flags, or ranges of one image that overlap (of two openings of one file they

@@ -10,9 +10,10 @@ enum { LENGTH = 9 * MiB + 555, AT_ONCE = 6, LARGEST = 3 * MiB };
 static const struct {
     const char *from, *to;
     bool one_image, direct;
-} pairs[] = {{"plain", "plain", false, false},  {"plain", "rep3", false, false},   {"rep3", "sharded", false, false},
-             {"sharded", "disp", false, false}, {"disp", "plain", false, false},   {"sharded", "sharded", true, false},
-             {"disp", "disp", true, false},     {"plain", "sharded", false, true}, {"rep3", "rep3", true, true}};
+    const char *write_cache;
+} pairs[] = {{"plain", "plain", false, false, "on"},  {"plain", "rep3", false, false, NULL},   {"rep3", "sharded", false, false, NULL},
+             {"sharded", "disp", false, false, NULL}, {"disp", "plain", false, false, NULL},   {"sharded", "sharded", true, false, NULL},
+             {"disp", "disp", true, false, NULL},     {"plain", "sharded", false, true, NULL}, {"rep3", "rep3", true, true, NULL}};
 
 static unsigned char *src_model, *dst_model, *got;
 static int64_t dst_length, copied;
@@ -68,18 +69,19 @@ static void run(unsigned pair, int ranges)
     int64_t begun = now_us(), bytes_before = copied;
     struct img images[2], *src = &images[0], *dst = &images[1];
     struct io ios[AT_ONCE];
+    const char *write_cache = pairs[pair].write_cache ? pairs[pair].write_cache : "off";
     char uris[2][1024], what[128];
     int done = 0, failures = 0, wrong = 0, batch = 0, i;
 
-    snprintf(what, sizeof(what), "%s to %s%s%s", from, to, pairs[pair].one_image ? ", within one image" : "",
-             pairs[pair].direct ? ", BLK_O_NOCACHE" : "");
+    snprintf(what, sizeof(what), "%s to %s%s%s%s", from, to, pairs[pair].one_image ? ", within one image" : "",
+             pairs[pair].direct ? ", BLK_O_NOCACHE" : "", pairs[pair].write_cache ? ", write-cache=on" : "");
     snprintf(uris[0], sizeof(uris[0]), "%s", cluster_uri(from, "copy-from"));
     snprintf(uris[1], sizeof(uris[1]), "%s", cluster_uri(to, "copy-to"));
     memset(ios, 0, sizeof(ios));
     memset(dst_model, 0, 4 * LENGTH);
     dst_length = 0;
     make_image(uris[1], "0");
-    if (img_open(dst, uris[1], flags, NULL) < 0)
+    if (img_open(dst, uris[1], flags, "write-cache", write_cache, NULL) < 0)
         t_die("cannot open %s: %s", uris[1], dst->error.message);
     if (pairs[pair].one_image) {
         src = dst;
@@ -87,7 +89,7 @@ static void run(unsigned pair, int ranges)
         dst_length = base + LENGTH;
     } else {
         make_image(uris[0], "0");
-        if (img_open(src, uris[0], flags, NULL) < 0)
+        if (img_open(src, uris[0], flags, "write-cache", write_cache, NULL) < 0)
             t_die("cannot open %s: %s", uris[0], src->error.message);
         memset(src_model, 0, 4 * LENGTH);
     }

@@ -27,8 +27,11 @@ const CHUNK: i64 = 1 << 20;
 /// Most chunks of a copy under way.
 const AT_ONCE: usize = 4;
 
-/// Zeroes that are made at a time. A cancelled copy goes on to the end of it.
-const ZERO_CHUNK: i64 = 64 << 20;
+/// The same of zeroes, ...
+const ZERO_CHUNK: i64 = 1 << 30;
+
+/// ... and how many of them are made at a time. A cancelled copy goes on to the end of it.
+const ZERO_PIECE: i64 = 64 << 20;
 
 /// The copies into one image that have not ended.
 pub(super) struct Copies {
@@ -254,7 +257,6 @@ impl Copies {
         backing.lock.look()?;
         let offset = copying.offset + at;
         if zero {
-            reading(copying.source)?;
             return self.zero(copying, &image, &backing, offset, length);
         }
         let mut buffer = self.line.lock().buffers.pop().unwrap_or_default();
@@ -273,35 +275,42 @@ impl Copies {
         offset: i64,
         length: i64,
     ) -> gfapi::Result<()> {
+        let zeroes = &image.zeroes;
         let (mut at, end) = (offset, offset + length);
         while at < end {
-            // Only of what the bricks say themselves it is sure that nobody has written it.
-            let hole = match image.status(at, end - at) {
-                Ok(extent) if extent.content == Content::Hole => extent.length,
-                Ok(extent) => {
-                    let zeroes = &image.zeroes;
-                    let known = image.length.known();
-                    zeroes.make(&backing.file, at, extent.length, known, copying.through)?;
-                    at += extent.length;
-                    continue;
-                }
-                // The image is being closed, which waits for this.
-                Err(_) => {
-                    let known = image.length.known();
-                    let zeroes = &image.zeroes;
-                    return zeroes.make(&backing.file, at, end - at, known, copying.through);
-                }
+            // Only of what the bricks say themselves it is sure that nobody has written it. No answer: the
+            // image is being closed, which waits for this.
+            let (hole, piece) = match image.status(at, end - at) {
+                Ok(extent) if extent.content == Content::Hole => (extent.length, 0),
+                Ok(extent) => (0, extent.length.min(ZERO_PIECE)),
+                Err(_) => (0, ZERO_PIECE.min(end - at)),
             };
+            if piece > 0 {
+                self.go_on(copying)?;
+                backing.lock.look()?;
+                let known = image.length.known();
+                zeroes.make(&backing.file, at, piece, known, copying.through)?;
+                at += piece;
+                continue;
+            }
             at += hole;
             if at == copying.offset + copying.length && at > image.length.known() {
                 // The image ends where the copy does.
-                image
-                    .zeroes
-                    .filler()
-                    .fill(&backing.file, at - 1, 1, copying.through)?;
+                let filler = zeroes.filler();
+                filler.fill(&backing.file, at - 1, 1, copying.through)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a long chunk is still wanted.
+    fn go_on(&self, copying: &Copying) -> gfapi::Result<()> {
+        reading(copying.source)?;
+        let line = self.line.lock();
+        match line.current.as_ref().is_some_and(|current| current.stop) {
+            true => Err(Errno::new(libc::ECANCELED, libc::EIO)),
+            false => Ok(()),
+        }
     }
 }
 
@@ -314,9 +323,10 @@ impl Current {
         drop(self.source);
         // The last of them may let the image close, with its slab.
         match self.failed {
-            Some(errno) => request.ended(Err(errno)),
+            Some(errno) if errno.get() != libc::ECANCELED => request.ended(Err(errno)),
             None if is_whole => request.ended(Ok(())),
-            None => request.call_off(Errno::new(libc::ECANCELED, libc::EIO)),
+            // The host's wish, which is no failure.
+            _ => request.call_off(Errno::new(libc::ECANCELED, libc::EIO)),
         }
     }
 }
