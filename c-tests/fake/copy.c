@@ -3,7 +3,7 @@
  * fail like any request. */
 #include "on_fake.h"
 
-enum { BYTES = 5 * MiB + 321, CHUNK = MiB, AT_ONCE = 4, ROUNDS = 150 };
+enum { BYTES = 5 * MiB + 321, CHUNK = MiB, AT_ONCE = 4, ROUNDS = 80 };
 
 static struct img src, dst;
 static unsigned char src_model[2 * BYTES], dst_model[4 * BYTES], got[4 * BYTES];
