@@ -15,9 +15,10 @@ pub const BLK_SECTOR_SIZE: u32 = 512;
 /// Open flag: reads and writes; without it the image is read-only.
 pub const BLK_O_RDWR: u32 = 0x0002;
 
-/// Open flag: bypass the caches. The bricks open the file with O_DIRECT, so offsets and lengths
-/// must be multiples of the bricks' block size (512 or 4096 bytes), and write-behind is in
-/// pass-through as with option `write-cache=off`: a write is acknowledged only when it is on the
+/// Open flag: bypass the caches. The bricks open the file with O_DIRECT. Requests of any offset and
+/// length are taken: those that are not made of whole blocks of the bricks' (512 or 4096 bytes; 4096
+/// serves all, but for some disperse volumes) go through their page caches, where the rest of a block
+/// stays as it is, whoever else writes it. Write-behind is in pass-through as with option `write-cache=off`: a write is acknowledged only when it is on the
 /// bricks.
 pub const BLK_O_NOCACHE: u32 = 0x0020;
 
@@ -217,9 +218,8 @@ pub struct BlkLimits {
     pub max_write_zeroes: i64,
     /// Bytes of the longest image.
     pub max_length: i64,
-    /// Offsets and lengths of reads and writes are multiples of so many bytes: 1, or with
-    /// BLK_O_NOCACHE the bricks' block size: 512 where they accept that, 4096 where they do not or
-    /// the image is too short to tell.
+    /// Offsets and lengths of reads and writes are multiples of so many bytes: 1, also with
+    /// BLK_O_NOCACHE, with which multiples of 4096 are best.
     pub request_alignment: u32,
     /// Most buffer elements of a read or write; one of more is cut.
     pub max_iov: u32,
@@ -645,8 +645,7 @@ pub struct BlkDriver {
     ///
     /// Made by the bricks where they can (with the flag first by a discard, which is read back),
     /// and by writing zeroes where they cannot, as on disperse volumes; there it is as slow as a
-    /// write, and with BLK_O_NOCACHE offset and length must be multiples of the bricks' block size,
-    /// or it is -EINVAL. One at a time for each image, on a thread of the library's, as aio_flush;
+    /// write. One at a time for each image, on a thread of the library's, as aio_flush;
     /// what overlaps it and was submitted later waits for it. One that fails, or was cancelled when
     /// it had begun, may have been made in part; a cancelled one ends with -ECANCELED after at most
     /// 64 MiB more, and so does one, with -EBUSY, when a flush finds the image's lock to be lost.
@@ -682,8 +681,7 @@ pub struct BlkDriver {
     >,
 
     /// Tells what requests of this image should keep to; the same for as long as it is open. 0, or:
-    /// -EINVAL NULL or a short struct · -EBADF not open. Any thread; with BLK_O_NOCACHE it blocks
-    /// for a network round trip.
+    /// -EINVAL NULL or a short struct · -EBADF not open. Any thread; it asks no brick.
     pub get_limits: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,
@@ -739,6 +737,7 @@ pub struct BlkDriver {
     /// failed is running here · -EINVAL NULL or a short struct · -EBADF not open, or closed meanwhile.
     pub request_error:
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
+
     /// Tells what an image has done since it was opened. 0, or: -EINVAL NULL or a short struct ·
     /// -EOPNOTSUPP it was opened with `statistics=off` · -EBADF not open.
     ///
@@ -770,5 +769,40 @@ pub struct BlkDriver {
             size: usize,
             error: *mut BlkError,
         ) -> c_int,
+    >,
+
+    /// Copies `bytes` bytes from `src_offset` of image `src` to `dst_offset` of image `dst`, of any
+    /// offsets and length; grows `dst` when they end past its end. `src` may be an image of another
+    /// volume, of another driver of this library, or `dst` itself. `flags` is 0. The handle and the
+    /// callback are those of a request of `dst`; requests submitted later that overlap what is written
+    /// wait for it. What lies past the end of `src` is copied as zeroes. Holes of `src`, where its volume
+    /// can tell (see block_status), are not read, and become zeroes in `dst` as with
+    /// aio_write_zeroes and BLK_ZERO_MAY_UNMAP, or stay holes where the bricks of `dst` say that they are.
+    ///
+    /// Made by reading and writing a MiB at a time, four at once, on threads of the library's, with 4
+    /// MiB of memory; one at a time for each `dst`. The bricks' own copy_file_range is not used:
+    /// GlusterFS 10.3 copies the wrong bytes. It covers what was acknowledged in `src` before; what is
+    /// written to the part of `src` meanwhile may be copied or not.
+    ///
+    /// One that fails, or was cancelled when it had begun, may have been made in part; a cancelled one
+    /// ends with -ECANCELED after what is under way (4 MiB, or 256 MiB where zeroes are made). A close
+    /// of `src` ends it with -EBADF in the same way, and waits for that; a drain of `src` waits for all
+    /// of it once it has begun. Closing `dst` waits for it as for any request. NULL with errno: -EINVAL
+    /// negative numbers, flags, or ranges of one image that overlap (of two openings of one file they
+    /// must not either, which is not looked at) · -EFBIG a range that ends past 4 PiB · -EBADF one of
+    /// them is not open, or `dst` is read-only · -EPERM `dst` has given its lock up. In the callback
+    /// also -EBUSY, when a flush finds the lock of `dst` to be lost, and what the bricks of either
+    /// answer. Any thread.
+    pub aio_copy_range: Option<
+        unsafe extern "C" fn(
+            src: *mut BlkState,
+            src_offset: i64,
+            dst: *mut BlkState,
+            dst_offset: i64,
+            bytes: i64,
+            flags: u32,
+            cb: BlkCompletionFunc,
+            opaque: *mut c_void,
+        ) -> *mut BlkAiocb,
     >,
 }

@@ -2,6 +2,7 @@
 //! `blkgluster_init` and the four static tables; each slot checks its C arguments and hands over to
 //! the safe core.
 
+mod copy;
 mod host;
 mod input;
 mod layout;
@@ -127,6 +128,7 @@ macro_rules! driver {
             request_error: Some(request_error),
             get_statistics: Some(statistics::get_statistics),
             format_statistics: Some(statistics::format_statistics),
+            aio_copy_range: Some(copy::aio_copy_range),
         }
     }};
 }

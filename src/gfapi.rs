@@ -22,6 +22,7 @@
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.
 
+mod direct;
 mod lock;
 mod socket;
 mod space;
@@ -29,6 +30,7 @@ mod sys;
 mod thread;
 mod volfile;
 
+use direct::Aside;
 pub use lock::Hold;
 pub use socket::connect_socket;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
@@ -335,8 +337,9 @@ pub struct Stat {
 }
 
 /// An open file. The connection that it was opened on must outlive it: its holder keeps both.
-/// Dropping it closes it, with no request in flight (rule 2), and hides the error.
-pub struct File(NonNull<sys::glfs_fd>);
+/// Dropping it closes it, with no request in flight (rule 2), and hides the error. With O_DIRECT it
+/// takes any request all the same, see [`direct`].
+pub struct File(NonNull<sys::glfs_fd>, Option<Box<Aside>>);
 
 // SAFETY: libgfapi allows calls on one glfs_fd_t from any thread at once.
 unsafe impl Send for File {}
@@ -353,6 +356,14 @@ impl Drop for File {
 impl File {
     /// Opens an existing file with the `O_*` flags.
     pub fn open(connection: &Connection, path: &CStr, flags: c_int) -> Result<File> {
+        let mut file = File::open_one(connection, path, flags)?;
+        if flags & libc::O_DIRECT != 0 {
+            file.1 = Some(Aside::open(connection, path, flags, &file)?);
+        }
+        Ok(file)
+    }
+
+    fn open_one(connection: &Connection, path: &CStr, flags: c_int) -> Result<File> {
         use_process_identity();
         clear_errno();
         // SAFETY: the connection is live; the path is NUL-terminated.
@@ -378,7 +389,7 @@ impl File {
 
     fn opened(connection: &Connection, raw: *mut sys::glfs_fd) -> Result<File> {
         let file = NonNull::new(raw)
-            .map(File)
+            .map(|raw| File(raw, None))
             .ok_or_else(|| last_errno(libc::EIO))?;
         if connection.locks {
             file.own_locks()?;
@@ -387,19 +398,21 @@ impl File {
     }
 
     /// Closes it. No request may be in flight: its completion would be lost.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
+        let closed_aside = self.1.take().map_or(Ok(()), |aside| aside.close());
         let file = ManuallyDrop::new(self);
         use_process_identity();
         clear_errno();
         // SAFETY: the file is live and given up here.
         check(unsafe { sys::glfs_close(file.0.as_ptr()) }, libc::EIO)?;
-        Ok(())
+        closed_aside
     }
 
     /// Length, space and kind. Waits for acknowledged writes that write-behind still holds. Not while
     /// a write grows the file, see `image::length`.
     pub fn stat_settled(&self) -> Result<Stat> {
         let stat = self.stat()?;
+        self.learn();
         // A sharded volume asks the bricks for the size with the next request: now, rather than when
         // the file grows. The byte does not matter, nor that O_DIRECT may refuse it.
         let _ = self.read_byte(0);
@@ -499,6 +512,7 @@ impl File {
 
     /// Puts what was acknowledged on stable storage. Blocks for as long as the bricks do.
     pub fn flush(&self) -> Result<()> {
+        self.flush_aside()?;
         use_process_identity();
         clear_errno();
         // SAFETY: the file is live; both stats may be null.
@@ -516,7 +530,8 @@ impl File {
     /// lengths. Not by reference: their owner may use them again before this returns.
     pub unsafe fn submit<C: Completion>(&self, op: Op, cookie: *mut c_void) -> Result<()> {
         use_process_identity();
-        let fd = self.0.as_ptr();
+        // SAFETY: the caller's.
+        let fd = unsafe { self.way_of(&op) }.0.as_ptr();
         let done = Some(on_completion::<C> as unsafe extern "C" fn(_, _, _, _, _));
         clear_errno();
         // SAFETY: the file is live; iovec arrays are copied by libgfapi before it sends anything, what
@@ -555,6 +570,24 @@ impl File {
         };
         check(ret, libc::EIO)?;
         Ok(())
+    }
+
+    /// # Safety
+    /// As for `submit`.
+    unsafe fn way_of(&self, op: &Op) -> &File {
+        if self.1.is_none() {
+            return self;
+        }
+        let (iov, offset, writes) = match *op {
+            Op::Read { iov, offset } => (iov, offset, false),
+            Op::Write { iov, offset, .. } => (iov, offset, true),
+            // A disperse volume writes the parts of blocks at its ends.
+            Op::Discard { offset, length } => return self.way(offset, length, true),
+        };
+        // SAFETY: the caller's.
+        let elements = unsafe { &*iov };
+        let length: usize = elements.iter().map(|element| element.iov_len).sum();
+        self.way(offset, length as i64, writes)
     }
 }
 

@@ -8,6 +8,7 @@
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
+mod copy;
 mod failure;
 mod flush;
 mod length;
@@ -23,6 +24,7 @@ mod time;
 mod trace;
 mod zeroes;
 
+use copy::Copies;
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
@@ -64,12 +66,11 @@ pub struct Image {
     /// For messages.
     location: ImageLocation,
     read_write: bool,
-    /// O_DIRECT on the bricks.
-    direct: bool,
     poll_loop: Box<dyn PollLoop>,
     desk: Mutex<Desk>,
     flushes: Arc<Flushes>,
     zeroes: Arc<Zeroes>,
+    copies: Arc<Copies>,
     completions: Lease<SlotRef>,
     /// Accepted requests that no host thread has taken for delivery yet. Changed at the desk.
     outstanding: AtomicUsize,
@@ -164,7 +165,7 @@ impl Image {
         }
         match ask.kind {
             Kind::Discard => self.clip(file, &mut ask),
-            Kind::Write | Kind::Zeroes { .. } => {
+            Kind::Write | Kind::Zeroes { .. } | Kind::Copy { .. } => {
                 let end = ask.offset + ask.length;
                 ask.through = self.must_go_through(end);
                 growth = self.length.grow(end);
@@ -242,7 +243,10 @@ impl Image {
 
     fn send(&self, request: SlotRef, ticket: Ticket, file: &File) {
         match ticket {
-            Ticket::Held => self.zeroes.submit(request, self.length.known()),
+            Ticket::Held => match request.hand_over_copy() {
+                Some(copying) => self.copies.submit(request, copying),
+                None => self.zeroes.submit(request, self.length.known()),
+            },
             ticket => request.submit(file, ticket),
         }
     }
@@ -326,6 +330,9 @@ impl Image {
                 }
                 Some(_) => {}
             }
+        }
+        if let Kind::Copy { source, from } = ask.kind {
+            self.check_copy(source, from, ask)?;
         }
         if ask.kind.changes() && !self.read_write {
             return Err(self.error(
@@ -429,6 +436,7 @@ impl Image {
         if from_queue()
             || self.flushes.withdraw(request, is_current)
             || self.zeroes.withdraw(request, is_current)
+            || self.copies.withdraw(request, is_current)
         {
             request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }
@@ -550,9 +558,6 @@ impl Image {
             }
             libc::ENOSPC | libc::EDQUOT => "; make room on the bricks and try again",
             libc::EAGAIN => "; the process may have run out of threads, see its limits",
-            libc::EINVAL => {
-                "; with BLK_O_NOCACHE offsets and lengths must be multiples of the bricks' block size"
-            }
             _ => "",
         };
         Error::new(

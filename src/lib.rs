@@ -23,7 +23,7 @@
 //!    cb(opaque, ret)              request  exactly once
 //! ```
 //!
-//! A flush is one call that blocks, a write of zeroes is several: `image` gives them to a thread of
+//! A flush is one call that blocks, a write of zeroes is several, a copy many: `image` gives them to threads of
 //! ours ([`worker`]), which comes to the completion list as Gluster's threads do.
 //!
 //! Before the first request, [`options`] and [`uri`] turn the host's words into a

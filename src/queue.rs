@@ -16,7 +16,7 @@
 //!
 //! Order: a request that overlaps a waiting one, when either changes data, waits behind it; so does
 //! one that overlaps a call of several, which may have to be tried again one by one, or a write of
-//! zeroes, which itself waits for a thread and is in no window. Nothing is
+//! zeroes or a copy, which itself waits for a thread and is in no window. Nothing is
 //! moved past a request that it overlaps. A flush never waits here: it covers what was acknowledged
 //! before, and what waits was not.
 //!
@@ -372,7 +372,7 @@ impl<T: Copy + PartialEq> Queue<T> {
     }
 
     fn take_room(&mut self, range: &Range, stream: Option<StreamId>, members: usize) -> Ticket {
-        if matches!(range.kind, Kind::Zeroes { .. }) {
+        if matches!(range.kind, Kind::Zeroes { .. } | Kind::Copy { .. }) {
             self.hold(*range);
             return Ticket::Held;
         }

@@ -12,7 +12,7 @@
 //!                   └── short read: the rest is submitted by that host thread
 //! ```
 //!
-//! A flush, or a write of zeroes, is submitted by handing it over to a thread that calls libgfapi
+//! A flush, a write of zeroes or a copy is submitted by handing it over to a thread that calls libgfapi
 //! in its place: to it what is said of Gluster's threads applies. The step from submitted to ready
 //! is the end of the call or, when it takes several, the last decrement of `pending`, whoever makes
 //! it.
@@ -21,11 +21,13 @@
 //! ready for all; then each gets its own result. What the shared call could not do is submitted
 //! again for each of them alone, so that each gets its own verdict.
 
+mod copying;
 mod part;
 mod shared;
 mod slab;
 mod zeroes;
 
+pub use copying::Copying;
 pub use part::MAX_IOV;
 use part::{Part, cut, is_one_call, zero_fill};
 pub use slab::{COMPLETIONS, Handle, Slab, SlotRef};
@@ -61,6 +63,13 @@ pub enum Kind {
         /// Their space may be given back.
         may_unmap: bool,
     },
+    /// Bytes of an image, this one or another.
+    Copy {
+        /// Its number.
+        source: u64,
+        /// First byte there.
+        from: i64,
+    },
 }
 
 impl Kind {
@@ -72,6 +81,7 @@ impl Kind {
             Kind::Flush => "flush",
             Kind::Discard => "discard",
             Kind::Zeroes { .. } => "write of zeroes",
+            Kind::Copy { .. } => "copy",
         }
     }
 
@@ -85,7 +95,10 @@ impl Kind {
 
     /// Whether it changes what the image holds.
     pub fn changes(self) -> bool {
-        matches!(self, Kind::Write | Kind::Discard | Kind::Zeroes { .. })
+        matches!(
+            self,
+            Kind::Write | Kind::Discard | Kind::Zeroes { .. } | Kind::Copy { .. }
+        )
     }
 }
 
@@ -243,6 +256,8 @@ struct Body {
     through: bool,
     grows: bool,
     one_call: bool,
+    /// It was sent once more.
+    again: bool,
     ticket: Ticket,
     offset: i64,
     length: i64,
@@ -265,6 +280,7 @@ impl Body {
             through: false,
             grows: false,
             one_call: true,
+            again: false,
             ticket: Ticket::Free,
             offset: 0,
             length: 0,
@@ -341,6 +357,7 @@ impl SlotRef {
         body.through = ask.through;
         body.grows = ask.grows;
         body.began = ask.began;
+        body.again = false;
         body.callback = Some(ask.callback);
         body.iov.clear();
         body.iov
@@ -447,7 +464,7 @@ impl SlotRef {
         let fell_short = match kind {
             Kind::Read => false,
             Kind::Write => true,
-            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => done < 0,
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } | Kind::Copy { .. } => done < 0,
         };
         fell_short && !through
     }
@@ -491,12 +508,27 @@ impl SlotRef {
             return Next::Ended(body.outcome(Ok(())));
         }
         let kind = body.kind;
-        let mut result = Ok(());
+        let mut result: std::result::Result<(), Errno> = Ok(());
         let mut more = false;
         for part in body.parts_mut() {
             match part.settle(kind) {
                 Ok(unfinished) => more |= unfinished,
                 Err(errno) => result = result.and(Err(errno)),
+            }
+        }
+        let is_sent = matches!(kind, Kind::Read | Kind::Write | Kind::Discard);
+        if let Err(errno) = result
+            && errno.get() == libc::EINVAL
+            && is_sent
+            && !std::mem::replace(&mut body.again, true)
+        {
+            // O_DIRECT may not have taken it. The whole of it: nobody looks at it before its end.
+            match file() {
+                Some(file) if file.avoid_direct(errno) => {
+                    self.send_again(&file);
+                    return Next::Resubmitted;
+                }
+                _ => return Next::Ended(body.outcome(result)),
             }
         }
         if result.is_ok() && more {
@@ -518,6 +550,22 @@ impl SlotRef {
             }
         }
         Next::Ended(body.outcome(result))
+    }
+
+    /// Sends all of a request off again.
+    fn send_again(self, file: &File) {
+        let body = self.slot().body.get();
+        // SAFETY: ready and taken by this thread: ours alone. References end before a call.
+        unsafe {
+            for part in (*body).parts_mut() {
+                part.progress = 0;
+            }
+            if (*body).one_call {
+                Part::send(&raw const (*body).call, body, file);
+            } else {
+                self.send_parts(file, |_| true);
+            }
+        }
     }
 
     /// Sends those parts off again that are marked as unfinished.

@@ -71,8 +71,9 @@ static const struct {
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
     MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, open_options),
     MEMBER(BlkDriver, request_error),
-    MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, get_statistics),
+    MEMBER(BlkDriver, get_statistics),
     MEMBER(BlkDriver, format_statistics),
+    MEMBER(BlkDriver, aio_copy_range),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

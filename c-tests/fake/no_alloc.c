@@ -208,5 +208,13 @@ int main(void)
     all(FAKE_THREAD, "thread");
     fake.set_storage(1);
     img_close(&img);
+    if (img_open(&img, fake_uri("vol", "no-alloc"), BLK_O_RDWR | BLK_O_NOCACHE, NULL) < 0)
+        t_die("cannot open it: %s", img.error.message);
+    fake.set_storage(0);
+    fake.set_alignment(UNIT);
+    all(FAKE_THREAD, "BLK_O_NOCACHE");
+    fake.set_alignment(0);
+    fake.set_storage(1);
+    img_close(&img);
     return fake_end();
 }

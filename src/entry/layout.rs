@@ -59,6 +59,7 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, lock_release,
         lock_acquire, aio_write_zeroes, block_status, get_limits, create_with_progress,
         truncate_with_preallocation, open_options, request_error,
-        truncate_with_preallocation, get_statistics, format_statistics,
+        get_statistics, format_statistics,
+        aio_copy_range,
     }
 });

@@ -45,6 +45,9 @@ impl File {
     /// Locks the byte at `offset`, or changes how it is held; false when another's lock forbids it.
     /// Does not wait for that one.
     pub fn try_lock(&self, offset: i64, hold: Hold) -> Result<bool> {
+        if !self.fence()? {
+            return Ok(false);
+        }
         let kind = match hold {
             Hold::Shared => libc::F_RDLCK,
             Hold::Alone => libc::F_WRLCK,

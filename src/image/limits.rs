@@ -25,14 +25,7 @@ pub struct Limits {
 /// Larger ones are cut into calls that all go at once, and libgfapi copies what is written.
 const LARGEST_TRANSFER: i64 = 512 << 20;
 
-/// Of the smallest block that disks have, ...
-const SMALL_BLOCK: u32 = 512;
-
-/// ... and of those that refuse that one.
-const LARGE_BLOCK: u32 = 4096;
-
 impl Image {
-    /// Asks the bricks for their block size when it matters.
     pub fn limits(&self) -> Result<Limits> {
         self.with_backing(|backing| {
             Ok(Limits {
@@ -40,23 +33,10 @@ impl Image {
                 best_transfer: queue::best_transfer(backing.volume.connection().is_sharded()),
                 range: MAX_END,
                 length: MAX_END,
-                alignment: if self.direct {
-                    alignment(&backing.file)
-                } else {
-                    1
-                },
+                // Also with O_DIRECT, see `gfapi`.
+                alignment: 1,
                 elements: MAX_IOV as u32,
             })
         })
-    }
-}
-
-/// What the bricks accept under O_DIRECT. When in doubt the larger one, which suits both.
-fn alignment(file: &File) -> u32 {
-    let mut sector = [0; SMALL_BLOCK as usize];
-    // The second sector: a brick with larger ones refuses it. Behind the end it would not look.
-    match file.read(&mut sector, SMALL_BLOCK.into()) {
-        Ok(bytes) if bytes == sector.len() => SMALL_BLOCK,
-        _ => LARGE_BLOCK,
     }
 }

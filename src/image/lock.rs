@@ -91,7 +91,8 @@ impl Mode {
     /// Lets go of all, in one call, or the client would believe in a lock and have the file fenced by
     /// it.
     fn give(file: &File) -> gfapi::Result<()> {
-        file.unlock(WRITES, FORBIDS_WRITES - WRITES + 1)
+        file.unlock(WRITES, FORBIDS_WRITES - WRITES + 1)?;
+        file.unfence()
     }
 
     fn take_patiently(self, file: &File) -> gfapi::Result<bool> {

@@ -72,7 +72,6 @@ impl Image {
                 id,
                 location,
                 read_write: options.read_write,
-                direct: options.no_cache,
                 poll_loop,
                 desk: Mutex::new(Desk {
                     slab: Slab::new(completions.get(), id.serial()),
@@ -81,6 +80,7 @@ impl Image {
                 }),
                 flushes: Flushes::new(statistics.clone(), trace.clone()),
                 zeroes: Zeroes::new(&backing),
+                copies: Copies::new(id),
                 completions,
                 outstanding: AtomicUsize::new(0),
                 length: Length::new(&stat),

@@ -87,7 +87,10 @@ impl Image {
                     self.proved(outcome.offset + outcome.length);
                 }
                 // A write that write-behind acknowledged says nothing about the bricks.
-                let written = matches!(outcome.kind, Kind::Write | Kind::Zeroes { .. });
+                let written = matches!(
+                    outcome.kind,
+                    Kind::Write | Kind::Zeroes { .. } | Kind::Copy { .. }
+                );
                 let from_memory = written && self.write_behind && !outcome.through;
                 if !from_memory
                     && self.failing.load(Ordering::Relaxed)

@@ -177,6 +177,7 @@ fn index(kind: Kind) -> usize {
         Kind::Flush => 2,
         Kind::Discard => 3,
         Kind::Zeroes { .. } => 4,
+        Kind::Copy { .. } => 5,
     }
 }
 

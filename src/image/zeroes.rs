@@ -160,22 +160,47 @@ impl Zeroes {
         line.at_work = line.current.is_some();
         let backing = line.backing.clone()?;
         let work = line.current.as_ref()?;
-        Some((backing, self.piece(work)))
+        Some((backing, self.piece(&work.left, work.known)))
     }
 
-    fn piece(&self, work: &Work) -> Piece {
+    /// Makes a range zero on the caller's thread, and gives its space back if that can be. `known`: as
+    /// for `submit`.
+    pub(super) fn make(
+        &self,
+        file: &File,
+        offset: i64,
+        length: i64,
+        known: i64,
+        through: bool,
+    ) -> gfapi::Result<()> {
+        let mut left = Zeroing {
+            offset,
+            length,
+            may_unmap: true,
+            through,
+        };
+        while left.length > 0 {
+            let piece = self.piece(&left, known);
+            self.zero(file, &piece)?;
+            left.offset += piece.length;
+            left.length -= piece.length;
+        }
+        Ok(())
+    }
+
+    fn piece(&self, left: &Zeroing, known: i64) -> Piece {
         let Zeroing {
             offset,
             length,
             may_unmap,
             through,
-        } = work.left;
-        let discard = may_unmap && offset < work.known && self.trust() != Trust::Bad;
+        } = *left;
+        let discard = may_unmap && offset < known && self.trust() != Trust::Bad;
         let written = !discard && self.filler.only_writes();
         let mut length = length.min(if written { WRITTEN_PIECE } else { PIECE });
         if discard {
             // It does not grow the image.
-            length = length.min(work.known - offset);
+            length = length.min(known - offset);
         }
         Piece {
             offset,

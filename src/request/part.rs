@@ -93,7 +93,7 @@ impl Part {
                 }
                 Ok(unfinished)
             }
-            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } => Ok(false),
+            Kind::Flush | Kind::Discard | Kind::Zeroes { .. } | Kind::Copy { .. } => Ok(false),
             Kind::Write if got == self.length => Ok(false),
             Kind::Read | Kind::Write => Err(Errno::new(libc::EIO, libc::EIO)),
         }
@@ -152,7 +152,9 @@ impl Part {
                 offset,
                 through,
             },
-            Kind::Flush | Kind::Zeroes { .. } => unreachable!("it is handed over, not submitted"),
+            Kind::Flush | Kind::Zeroes { .. } | Kind::Copy { .. } => {
+                unreachable!("it is handed over, not submitted")
+            }
             Kind::Discard => Op::Discard { offset, length },
         };
         let cookie = part.cast_mut().cast();
@@ -169,7 +171,7 @@ impl Part {
 /// Whether libgfapi takes the request as it is.
 pub(super) fn is_one_call(body: &Body) -> bool {
     match body.kind {
-        Kind::Flush | Kind::Zeroes { .. } => true,
+        Kind::Flush | Kind::Zeroes { .. } | Kind::Copy { .. } => true,
         Kind::Discard => (1..=DISCARD).contains(&body.length),
         Kind::Read | Kind::Write => {
             (1..=MAX_TRANSFER).contains(&body.length) && body.iov.len() <= MAX_IOV
@@ -180,7 +182,7 @@ pub(super) fn is_one_call(body: &Body) -> bool {
 /// Cuts a request into parts that libgfapi takes.
 pub(super) fn cut(body: &mut Body, part: impl Fn(i64, i64) -> Part) {
     let most = match body.kind {
-        Kind::Flush | Kind::Zeroes { .. } => {
+        Kind::Flush | Kind::Zeroes { .. } | Kind::Copy { .. } => {
             body.parts.push(part(body.offset, body.length));
             return;
         }

@@ -45,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Kind::Write),
         1 => Just(Kind::Discard),
         1 => Just(Kind::Zeroes { may_unmap: true }),
+        1 => Just(Kind::Copy { source: 1, from: 0 }),
         1 => Just(Kind::Flush),
     ];
     let sectors = prop_oneof![4 => 1..20i64, 2 => Just(8), 2 => 100..=512i64, 1 => 513..2000i64];
@@ -245,7 +246,7 @@ impl World {
         let fates = &self.fates;
         self.waiting
             .retain(|&request| fates[request] == Fate::Waits);
-        let holds = matches!(whole.kind, Kind::Zeroes { .. });
+        let holds = matches!(whole.kind, Kind::Zeroes { .. } | Kind::Copy { .. });
         prop_assert_eq!(ticket == Ticket::Held, holds);
         self.calls
             .push((ticket, (holds || members.len() > 1).then_some(whole)));
