@@ -29,6 +29,7 @@ mod thread;
 mod volfile;
 
 pub use lock::Hold;
+use lock::LockOwner;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
 pub use volfile::Replicas;
 
@@ -334,7 +335,7 @@ pub struct Stat {
 
 /// An open file. The connection that it was opened on must outlive it: its holder keeps both.
 /// Dropping it closes it, with no request in flight (rule 2), and hides the error.
-pub struct File(NonNull<sys::glfs_fd>);
+pub struct File(NonNull<sys::glfs_fd>, LockOwner);
 
 // SAFETY: libgfapi allows calls on one glfs_fd_t from any thread at once.
 unsafe impl Send for File {}
@@ -376,7 +377,7 @@ impl File {
 
     fn opened(connection: &Connection, raw: *mut sys::glfs_fd) -> Result<File> {
         let file = NonNull::new(raw)
-            .map(File)
+            .map(|raw| File(raw, LockOwner::none()))
             .ok_or_else(|| last_errno(libc::EIO))?;
         if connection.locks {
             file.own_locks()?;

@@ -108,6 +108,8 @@ pub struct OpenOptions {
     pub no_cache: bool,
     /// With locking: others may write it meanwhile.
     pub share_rw: bool,
+    /// Where it may not be written, it is opened for reading.
+    pub auto_read_only: bool,
 }
 
 /// What `create` was asked for.
@@ -172,14 +174,58 @@ impl OpenOptions {
         read_write: bool,
         no_cache: bool,
     ) -> Result<OpenOptions> {
-        let raw = Raw::read(pairs, &["filename", "share-rw"])?;
+        let raw = Raw::read(pairs, &["filename", "share-rw", "auto-read-only"])?;
         let location = raw.locate(protocol, raw.filename, no_cache)?;
         Ok(OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
+            auto_read_only: raw.auto_read_only()?,
             location,
             read_write,
             no_cache,
         })
+    }
+}
+
+impl OpenOptions {
+    /// Whether it is opened for reading where it may not be written.
+    pub fn falls_back(&self) -> bool {
+        self.read_write && self.auto_read_only
+    }
+}
+
+impl ImageLocation {
+    /// The same image, as a reopen with these options has it.
+    pub fn reopened(&self, pairs: &[Pair<'_>], no_cache: bool) -> Result<ImageLocation> {
+        let mut location = self.clone();
+        let mut is_given = false;
+        for &(name, value) in pairs {
+            if name != "write-cache" {
+                return Err(Error::invalid(format!(
+                    "a reopen takes the option write-cache, not '{name}'; what else is to change \
+                     needs a close and an open"
+                )));
+            }
+            if std::mem::replace(&mut is_given, true) {
+                return Err(Error::invalid("option 'write-cache' is given twice"));
+            }
+            location.write_cache = on_or_off(name, value)?;
+        }
+        if location.write_cache && no_cache {
+            return Err(Error::invalid(
+                "write-cache=on contradicts BLK_O_NOCACHE; reopen it with write-cache=off",
+            ));
+        }
+        Ok(location)
+    }
+}
+
+fn on_or_off(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Error::invalid(format!(
+            "{name} takes on or off, not '{value}'"
+        ))),
     }
 }
 
@@ -232,6 +278,7 @@ struct Raw<'a> {
     keep_connection: Option<&'a str>,
     locking: Option<&'a str>,
     share_rw: Option<&'a str>,
+    auto_read_only: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -263,6 +310,7 @@ impl<'a> Raw<'a> {
             "keep-connection" => &mut self.keep_connection,
             "locking" => &mut self.locking,
             "share-rw" => &mut self.share_rw,
+            "auto-read-only" => &mut self.auto_read_only,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, own)),
@@ -354,6 +402,13 @@ impl<'a> Raw<'a> {
             Some(other) => Err(Error::invalid(format!(
                 "share-rw takes on or off, not '{other}'"
             ))),
+        }
+    }
+
+    fn auto_read_only(&self) -> Result<bool> {
+        match self.auto_read_only {
+            None => Ok(false),
+            Some(value) => on_or_off("auto-read-only", value),
         }
     }
 

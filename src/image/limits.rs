@@ -40,7 +40,7 @@ impl Image {
                 best_transfer: queue::best_transfer(backing.volume.connection().is_sharded()),
                 range: MAX_END,
                 length: MAX_END,
-                alignment: if self.direct {
+                alignment: if self.direct.load(Ordering::Relaxed) {
                     alignment(&backing.file)
                 } else {
                     1
