@@ -51,6 +51,16 @@ static const struct {
     MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
     MEMBER(BlkDriver, truncate_with_preallocation),
+    MEMBER(BlkDriver, reopen_prepare),
+    MEMBER(BlkDriver, reopen_commit),
+    MEMBER(BlkDriver, reopen_abort),
+    MEMBER(BlkDriver, is_read_only),
+    MEMBER(BlkDriver, detach_fd_handler),
+    MEMBER(BlkDriver, attach_fd_handler),
+    MEMBER(BlkDriver, is_ready),
+    MEMBER(BlkDriver, get_in_flight),
+    MEMBER(BlkDriver, drain_begin),
+    MEMBER(BlkDriver, drain_end),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */
