@@ -8,6 +8,7 @@
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
+mod attach;
 mod flush;
 mod length;
 mod limits;
@@ -19,9 +20,10 @@ mod reap;
 mod registry;
 mod reopen;
 mod status;
-mod watch;
 mod zeroes;
 
+use attach::Watching;
+pub use attach::readable;
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
@@ -31,8 +33,6 @@ pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, visit};
 use reopen::Reopening;
 pub use status::Content;
 use status::Status;
-use watch::Watching;
-pub use watch::readable;
 use zeroes::Zeroes;
 
 use crate::completion::Lease;
