@@ -702,6 +702,9 @@ typedef struct BlkDriver {
      * another's. This is why the default is `off`: a host has to be ready for it, and for being refused
      * what it opens a second time.
      *
+     * `auto-read-only` on|off (default off): with BLK_O_RDWR, an image or a volume that answers EROFS,
+     * EACCES or EPERM is opened for reading, with a report (BLK_REPORT_WARNING); see is_read_only.
+     *
      * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
      * completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
      * message holds the usage) · -EBUSY already open, or locked · -ENOENT no such image or volume · -ENOTCONN
@@ -925,8 +928,8 @@ typedef struct BlkDriver {
                         struct BlkBlockStatus *status,
                         struct BlkError *error);
     /**
-     * Tells what requests of this image should keep to; the same for as long as it is open. 0, or:
-     * -EINVAL NULL or a short struct · -EBADF not open. Any thread; it asks no brick.
+     * Tells what requests of this image should keep to; the same for as long as it is open, but for a
+     * reopen. 0, or: -EINVAL NULL or a short struct · -EBADF not open. Any thread; it asks no brick.
      */
     int (*get_limits)(struct BlkState *bs, struct BlkLimits *limits, struct BlkError *error);
     /**
@@ -1031,6 +1034,95 @@ typedef struct BlkDriver {
                                 uint32_t flags,
                                 BlkCompletionFunc cb,
                                 void *opaque);
+    /**
+     * Makes ready to have an open image open in another way: for reading or for writing, with or
+     * without BLK_O_NOCACHE. `flags` are those of open, all that it is to have. `options`: NULL, or
+     * `write-cache` on|off; all others stay as open was given them. Until reopen_commit the image is
+     * as it was, requests may go on, and so they may after reopen_abort; close aborts by itself.
+     *
+     * Opens the image a second time, and makes sure that it is the same one. When it is open for
+     * writing it is flushed first. With locking, what it is to become takes its lock beside what it
+     * is: a reader that becomes a writer is -EBUSY while another one has the image open, and a writer
+     * that becomes a reader lets others read with the commit. Only when another `write-cache` needs
+     * another connection is the lock handed over: then requests in flight are waited for, as in
+     * lock_release, writes are -EPERM until commit or abort, and another host may be faster; after
+     * such an abort the lock is lost (a report says so) until lock_acquire succeeds. A lock that was
+     * given up with lock_release stays so.
+     *
+     * Blocks for some round trips to the bricks, or for as long as open. Not at the same time as
+     * lock_release and lock_acquire, which are -EBUSY until commit or abort. 0, or: -EINVAL an
+     * unknown flag, another option, write-cache=on with BLK_O_NOCACHE · -EBUSY it was prepared
+     * before, or is locked · -ESTALE its path leads to another file by now · -EROFS, -EACCES it may
+     * not be written (`auto-read-only` is for open) · -EIO with write-cache=on, when a write or flush
+     * has failed before · what else the bricks answer. Then nothing was prepared.
+     *
+     * QEMU: bdrv_reopen_prepare.
+     */
+    int (*reopen_prepare)(struct BlkState *bs,
+                          const struct BlkOption *options,
+                          uint32_t flags,
+                          struct BlkError *error);
+    /**
+     * Has the image open as it was prepared. Cannot fail. Waits for what is in flight, calling
+     * callbacks, as drain_begin; requests that come meanwhile on other threads are made afterwards
+     * (writes of an image that is read-only by then fail in their callback). What was written before
+     * is flushed; if that fails, the next aio_flush does, and with write-cache=on all that follow, as
+     * after any failed flush. get_limits may say something else from now on. Without a preparation it
+     * does nothing but a report. QEMU: bdrv_reopen_commit.
+     */
+    void (*reopen_commit)(struct BlkState *bs);
+    /**
+     * Undoes reopen_prepare. Without one it does nothing but a report. QEMU: bdrv_reopen_abort.
+     */
+    void (*reopen_abort)(struct BlkState *bs);
+    /**
+     * 1 when the image is open for reading only: without BLK_O_RDWR, with `auto-read-only`, or after a
+     * reopen. 0 when it may be written, or -errno. Any thread.
+     */
+    int (*is_read_only)(struct BlkState *bs);
+    /**
+     * Has set_fd_handler called with a NULL handler, so that the host's loop polls the image no more;
+     * requests may be in flight, and more may come. What ends meanwhile is kept for attach_fd_handler:
+     * no callback is called, but inside drain, aio_cancel, close and what else waits for requests, and
+     * dispatch. A handler that a loop calls late does nothing. Call it on the thread that polls, or
+     * while that does not: a callback that runs there already goes on. It may be called from inside a
+     * callback, which is the last then. 0, or: -EALREADY it is not polled · -EBUSY another thread is
+     * in this function or in attach_fd_handler. QEMU: bdrv_detach_aio_context.
+     */
+    int (*detach_fd_handler)(struct BlkState *bs);
+    /**
+     * Has set_fd_handler called again, with another `arg`, for whatever loop the host chooses for `bs`.
+     * The fd is readable at once when requests have ended meanwhile. From now on callbacks run on that
+     * loop's thread. 0, or: -EALREADY it is polled · -EBUSY as there · what set_fd_handler returned: it
+     * is not polled then. QEMU: bdrv_attach_aio_context.
+     */
+    int (*attach_fd_handler)(struct BlkState *bs, struct BlkError *error);
+    /**
+     * 1 when a callback waits to be called, 0 when not, or -EBADF; without a system call, for hosts
+     * that look again and again for some time before they poll. Now and then 1 when there is none
+     * (the call of the handler, or dispatch, settles it), never 0 for long when there is one. Any
+     * thread; reports nothing. QEMU: io_poll of aio_set_fd_handler.
+     */
+    int (*is_ready)(struct BlkState *bs);
+    /**
+     * How many requests were accepted whose callbacks have not been called, those that drain_begin
+     * holds back included, or -errno. A growth with preallocation counts as one. Any thread. For hosts
+     * that would rather wait in a loop of their own than in drain.
+     */
+    int64_t (*get_in_flight)(struct BlkState *bs);
+    /**
+     * drain, and holds back what is submitted from then on, by whatever thread: it is accepted, and
+     * made in its order after drain_end. Nests. Waits for what was submitted before, calling
+     * callbacks. drain does not wait for what is held back; aio_cancel ends it at once, with
+     * -ECANCELED; close makes it, and waits for it; lock_release is -EBUSY while a write is held back.
+     * 0 or -errno.
+     */
+    int (*drain_begin)(struct BlkState *bs);
+    /**
+     * Undoes one drain_begin; the last one sends what was held back. 0, or: -EINVAL there was no
+     * drain_begin · -EBADF.
+     */
+    int (*drain_end)(struct BlkState *bs);
 } BlkDriver;
 
 /**
@@ -1067,9 +1159,9 @@ typedef struct BlkHost {
      */
     int (*register_driver)(void *opaque, const struct BlkDriver *drv);
     /**
-     * Optional. Called by open: poll `fd` for reading and call `on_readable(arg)` on the polling
+     * Optional. Called by open, and by attach_fd_handler: poll `fd` for reading and call `on_readable(arg)` on the polling
      * thread whenever it is readable (level-triggered). Called by close with a NULL handler:
-     * forget `fd`, which is closed next. `bs` is the image, for hosts with several poll loops. 0,
+     * forget `fd`, which is closed next; and so by detach_fd_handler. `bs` is the image, for hosts with several poll loops. 0,
      * or -errno, which makes open fail. The seed's qemu_aio_set_fd_handler. Without it the host
      * polls get_completion_fd itself and calls dispatch.
      */

@@ -86,9 +86,19 @@ impl<T: Item> Completions<T> {
         self.failed.store(true, Ordering::SeqCst);
     }
 
+    /// What has failed does not matter any more. Nothing is in flight.
+    pub fn forget_failures(&self) {
+        self.failed.store(false, Ordering::SeqCst);
+    }
+
     /// Whether one ever has, since the fd was made.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Whether `pop` may find something, at the price of one look.
+    pub fn may_have_items(&self) -> bool {
+        self.front.bell.rings()
     }
 
     /// The fd that is readable while an item waits.

@@ -8,6 +8,8 @@ mod input;
 mod layout;
 mod lock;
 mod option_lists;
+mod poll;
+mod reopen;
 mod space;
 mod statistics;
 
@@ -129,6 +131,16 @@ macro_rules! driver {
             get_statistics: Some(statistics::get_statistics),
             format_statistics: Some(statistics::format_statistics),
             aio_copy_range: Some(copy::aio_copy_range),
+            reopen_prepare: Some(reopen::prepare),
+            reopen_commit: Some(reopen::commit),
+            reopen_abort: Some(reopen::abort),
+            is_read_only: Some(reopen::is_read_only),
+            detach_fd_handler: Some(poll::detach),
+            attach_fd_handler: Some(poll::attach),
+            is_ready: Some(poll::is_ready),
+            get_in_flight: Some(poll::in_flight),
+            drain_begin: Some(poll::drain_begin),
+            drain_end: Some(poll::drain_end),
         }
     }};
 }
@@ -164,12 +176,7 @@ unsafe fn open(
         }
         // SAFETY: as above.
         let pairs = unsafe { input::options(options)? };
-        let unknown = flags & !(BLK_O_RDWR | BLK_O_NOCACHE);
-        if unknown != 0 {
-            return Err(Error::invalid(format!(
-                "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE"
-            )));
-        }
+        check_flags(flags)?;
         let parsed = OpenOptions::parse(
             protocol,
             &pairs,
@@ -181,6 +188,15 @@ unsafe fn open(
     };
     // SAFETY: the host's promise.
     unsafe { guard::status(error, body) }
+}
+
+fn check_flags(flags: u32) -> Result<()> {
+    match flags & !(BLK_O_RDWR | BLK_O_NOCACHE) {
+        0 => Ok(()),
+        unknown => Err(Error::invalid(format!(
+            "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE"
+        ))),
+    }
 }
 
 unsafe extern "C" fn close(bs: *mut BlkState) {

@@ -32,6 +32,7 @@ mod volfile;
 
 use direct::Aside;
 pub use lock::Hold;
+use lock::LockOwner;
 pub use socket::connect_socket;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
 pub use volfile::Replicas;
@@ -339,7 +340,7 @@ pub struct Stat {
 /// An open file. The connection that it was opened on must outlive it: its holder keeps both.
 /// Dropping it closes it, with no request in flight (rule 2), and hides the error. With O_DIRECT it
 /// takes any request all the same, see [`direct`].
-pub struct File(NonNull<sys::glfs_fd>, Option<Box<Aside>>);
+pub struct File(NonNull<sys::glfs_fd>, Option<Box<Aside>>, LockOwner);
 
 // SAFETY: libgfapi allows calls on one glfs_fd_t from any thread at once.
 unsafe impl Send for File {}
@@ -389,7 +390,7 @@ impl File {
 
     fn opened(connection: &Connection, raw: *mut sys::glfs_fd) -> Result<File> {
         let file = NonNull::new(raw)
-            .map(|raw| File(raw, None))
+            .map(|raw| File(raw, None, LockOwner::none()))
             .ok_or_else(|| last_errno(libc::EIO))?;
         if connection.locks {
             file.own_locks()?;

@@ -8,6 +8,7 @@
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
+mod attach;
 mod copy;
 mod failure;
 mod flush;
@@ -16,20 +17,26 @@ mod limits;
 mod lock;
 mod open;
 mod preallocate;
+mod quiet;
 mod reap;
 mod registry;
+mod reopen;
 mod statistics;
 mod status;
 mod time;
 mod trace;
 mod zeroes;
 
+use attach::Watching;
+pub use attach::readable;
 use copy::Copies;
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
+use quiet::Quiet;
 use reap::{Reaped, Round};
 pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, look, visit};
+use reopen::Reopening;
 use statistics::{Clock, Statistics};
 pub use statistics::{Event, Format, Operations, Snapshot};
 pub use status::Content;
@@ -50,12 +57,12 @@ use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 /// The host's poll loop, as far as an image needs it.
 pub trait PollLoop: Send + Sync {
-    /// Poll `fd`, and dispatch the image `id` when it is readable.
-    fn watch(&self, fd: RawFd, id: ImageId) -> std::result::Result<(), Errno>;
+    /// Poll `fd`, and call [`readable`] with `watch` when it is readable.
+    fn watch(&self, fd: RawFd, watch: u64) -> std::result::Result<(), Errno>;
     /// Forget `fd`.
     fn unwatch(&self, fd: RawFd);
 }
@@ -65,8 +72,10 @@ pub struct Image {
     id: ImageId,
     /// For messages.
     location: ImageLocation,
-    read_write: bool,
+    /// This and `write_behind` change with a reopen, while there is no visit.
+    read_write: AtomicBool,
     poll_loop: Box<dyn PollLoop>,
+    watching: Watching,
     desk: Mutex<Desk>,
     flushes: Arc<Flushes>,
     zeroes: Arc<Zeroes>,
@@ -79,7 +88,13 @@ pub struct Image {
     /// Writes up to here lie within what the bricks' file systems allow; see `must_go_through`.
     proved: AtomicI64,
     /// Write-behind may hold acknowledged writes back.
-    write_behind: bool,
+    write_behind: AtomicBool,
+    /// It does, or it did and has failed since: see `is_honest`.
+    fears_loss: AtomicBool,
+    /// An errno for the next flush: what was written to a file that was closed may not be on stable
+    /// storage. 0 for none.
+    owed: AtomicI32,
+    reopening: Reopening,
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
     clock: Clock,
@@ -99,6 +114,7 @@ struct Desk {
     /// The requests that are not sent yet, but for flushes.
     queue: Queue<SlotRef>,
     delays: Delays,
+    quiet: Quiet,
 }
 
 /// An image that is not closed.
@@ -131,6 +147,11 @@ impl Opened {
     /// Its number.
     pub fn id(&self) -> ImageId {
         self.image.id
+    }
+
+    /// Whether a callback waits to be called, or did a moment ago.
+    pub fn has_ended_some(&self) -> bool {
+        self.image.completions.may_have_items()
     }
 
     /// Accepts a request, or refuses it with an error and no callback.
@@ -185,7 +206,7 @@ impl Image {
                         statistics.count(Event::SplitCall, request.calls());
                     }
                 }
-                let ticket = desk.queue.admit(request, ask.range());
+                let ticket = desk.admit(request, ask.range());
                 (request, handle, ticket, desk.queue.is_ripe())
             })
         };
@@ -334,7 +355,7 @@ impl Image {
         if let Kind::Copy { source, from } = ask.kind {
             self.check_copy(source, from, ask)?;
         }
-        if ask.kind.changes() && !self.read_write {
+        if ask.kind.changes() && !self.is_read_write() {
             return Err(self.error(
                 libc::EBADF,
                 &format!("is open read-only; a {} needs BLK_O_RDWR", ask.kind.name()),
@@ -347,7 +368,7 @@ impl Image {
     /// beyond what the bricks' file system allows, and then never get rid of it: each later flush
     /// would fail.
     fn must_go_through(&self, end: i64) -> bool {
-        self.write_behind && end > self.proved.load(Ordering::Relaxed)
+        self.has_write_behind() && end > self.proved.load(Ordering::Relaxed)
     }
 
     fn proved(&self, end: i64) {
@@ -358,6 +379,15 @@ impl Image {
     /// Its number.
     pub fn id(&self) -> ImageId {
         self.id
+    }
+
+    /// Whether it may be written.
+    pub fn is_read_write(&self) -> bool {
+        self.read_write.load(Ordering::Relaxed)
+    }
+
+    fn has_write_behind(&self) -> bool {
+        self.write_behind.load(Ordering::Relaxed)
     }
 
     fn with_backing<T>(&self, body: impl FnOnce(&Arc<Backing>) -> Result<T>) -> Result<T> {
@@ -431,7 +461,7 @@ impl Image {
         let is_current = || request.is_current(handle);
         let from_queue = || {
             let mut desk = self.desk.lock();
-            is_current() && desk.queue.withdraw(request)
+            is_current() && (desk.queue.withdraw(request) || desk.quiet.withdraw(request))
         };
         if from_queue()
             || self.flushes.withdraw(request, is_current)
@@ -463,17 +493,18 @@ impl Image {
 
     /// Waits until no request is in flight, calling their callbacks.
     pub fn drain(&self) {
-        self.drain_until(|| self.outstanding.load(Ordering::SeqCst) == 0);
+        self.drain_until(|| self.is_idle());
     }
 
     /// Waits until that is so, calling callbacks.
     fn drain_until(&self, idle: impl Fn() -> bool) {
         let completions = &self.completions;
         loop {
-            if let Some(file) = self.file() {
+            if let Some(opened) = registry::visit(self.id) {
                 // A host that plugs and then waits must not wait for ever.
                 self.desk.lock().queue.pull_plug();
-                self.refill(&file);
+                self.let_in(&opened.backing);
+                self.refill(&opened.backing.file);
             }
             self.trace.tell();
             let mut reaped = false;
@@ -503,9 +534,10 @@ impl Image {
         });
         if was_open == Some(true) {
             let begun = self.clock.now();
+            self.desk.lock().quiet.pull();
             self.drain();
             let drained = self.clock.now();
-            self.poll_loop.unwatch(self.completion_fd());
+            self.stop_watching();
             self.release();
             self.trace.say(Verbosity::Steps, || {
                 let (drain, end) = (drained - begun, self.clock.now() - drained);
@@ -520,6 +552,7 @@ impl Image {
     }
 
     fn release(&self) {
+        self.abandon_reopen();
         self.zeroes.let_go();
         // Nobody else has the backing now: what is drained holds it no more.
         if let Some(opened) = registry::remove(self.id)

@@ -143,6 +143,8 @@ pub struct OpenOptions {
     pub share_rw: bool,
     /// What it does is counted.
     pub statistics: bool,
+    /// Where it may not be written, it is opened for reading.
+    pub auto_read_only: bool,
 }
 
 /// What `create` was asked for.
@@ -238,10 +240,54 @@ impl OpenOptions {
         Ok(OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
             statistics: raw.statistics()?,
+            auto_read_only: raw.auto_read_only()?,
             location,
             read_write,
             no_cache,
         })
+    }
+}
+
+impl OpenOptions {
+    /// Whether it is opened for reading where it may not be written.
+    pub fn falls_back(&self) -> bool {
+        self.read_write && self.auto_read_only
+    }
+}
+
+impl ImageLocation {
+    /// The same image, as a reopen with these options has it.
+    pub fn reopened(&self, pairs: &[Pair<'_>], no_cache: bool) -> Result<ImageLocation> {
+        let mut location = self.clone();
+        let mut is_given = false;
+        for &(name, value) in pairs {
+            if name != "write-cache" {
+                return Err(Error::invalid(format!(
+                    "a reopen takes the option write-cache, not '{name}'; what else is to change \
+                     needs a close and an open"
+                )));
+            }
+            if std::mem::replace(&mut is_given, true) {
+                return Err(Error::invalid("option 'write-cache' is given twice"));
+            }
+            location.write_cache = on_or_off(name, value)?;
+        }
+        if location.write_cache && no_cache {
+            return Err(Error::invalid(
+                "write-cache=on contradicts BLK_O_NOCACHE; reopen it with write-cache=off",
+            ));
+        }
+        Ok(location)
+    }
+}
+
+fn on_or_off(name: &str, value: &str) -> Result<bool> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Error::invalid(format!(
+            "{name} takes on or off, not '{value}'"
+        ))),
     }
 }
 
@@ -286,6 +332,7 @@ struct Raw<'a> {
     share_rw: Option<&'a str>,
     statistics: Option<&'a str>,
     trace: Option<&'a str>,
+    auto_read_only: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -319,6 +366,7 @@ impl<'a> Raw<'a> {
             "share-rw" => &mut self.share_rw,
             "statistics" => &mut self.statistics,
             "trace" => &mut self.trace,
+            "auto-read-only" => &mut self.auto_read_only,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, call)),
@@ -434,6 +482,13 @@ impl<'a> Raw<'a> {
             Some(other) => Err(Error::invalid(format!(
                 "share-rw takes on or off, not '{other}'"
             ))),
+        }
+    }
+
+    fn auto_read_only(&self) -> Result<bool> {
+        match self.auto_read_only {
+            None => Ok(false),
+            Some(value) => on_or_off("auto-read-only", value),
         }
     }
 

@@ -74,6 +74,16 @@ static const struct {
     MEMBER(BlkDriver, get_statistics),
     MEMBER(BlkDriver, format_statistics),
     MEMBER(BlkDriver, aio_copy_range),
+    MEMBER(BlkDriver, reopen_prepare),
+    MEMBER(BlkDriver, reopen_commit),
+    MEMBER(BlkDriver, reopen_abort),
+    MEMBER(BlkDriver, is_read_only),
+    MEMBER(BlkDriver, detach_fd_handler),
+    MEMBER(BlkDriver, attach_fd_handler),
+    MEMBER(BlkDriver, is_ready),
+    MEMBER(BlkDriver, get_in_flight),
+    MEMBER(BlkDriver, drain_begin),
+    MEMBER(BlkDriver, drain_end),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

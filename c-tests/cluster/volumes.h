@@ -51,7 +51,7 @@ bool cluster_ended(pid_t pid, int *code);
 /* Before faults: ends the program when the cluster is not whole. */
 void need_healthy(void);
 
-/* What plain libgfapi says, in a process of its own: mkdir, rmdir, unlink, exists (0 or not), create. The exit code. */
+/* What plain libgfapi says, in a process of its own: mkdir, rmdir, unlink, exists (0 or not), create, let-read. The exit code. */
 int witness(const char *volume, const char *verb, const char *path);
 
 /* Random numbers that depend on the seed only. */

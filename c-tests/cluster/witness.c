@@ -4,6 +4,7 @@
  *   mkdir, rmdir, unlink   what they say; being there (or gone) already is no failure
  *   exists                 exit code 0 when it does, 2 when it does not
  *   create                 an empty file, also where there is one
+ *   let-read               everybody may read it, its owner write it
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,8 @@ static int run(glfs_t *fs, const char *verb, const char *path)
         fd = glfs_creat(fs, path, O_WRONLY | O_EXCL, 0600);
         return !fd || glfs_close(fd);
     }
+    if (!strcmp(verb, "let-read"))
+        return glfs_chmod(fs, path, 0644);
     errno = EINVAL;
     return 1;
 }
@@ -45,7 +48,7 @@ int main(int argc, char **argv)
     int code;
 
     if (argc != 4 || !server) {
-        fputs("usage: witness VOLUME mkdir|rmdir|unlink|exists|create PATH, inside of scripts/cluster exec\n", stderr);
+        fputs("usage: witness VOLUME mkdir|rmdir|unlink|exists|create|let-read PATH, inside of scripts/cluster exec\n", stderr);
         return 64;
     }
     fs = glfs_new(argv[1]);

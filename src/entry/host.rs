@@ -179,19 +179,19 @@ impl Loop {
         Loop { host, bs }
     }
 
-    fn set(&self, fd: RawFd, handler: BlkFdHandler, id: u64) -> c_int {
+    fn set(&self, fd: RawFd, handler: BlkFdHandler, watch: u64) -> c_int {
         let Some(set_fd_handler) = self.host.0.set_fd_handler else {
             return 0;
         };
-        let arg = std::ptr::without_provenance_mut(id as usize);
+        let arg = std::ptr::without_provenance_mut(watch as usize);
         // SAFETY: the host's promise; `bs` is its own.
         unsafe { set_fd_handler(self.host.0.opaque, self.bs, fd, handler, arg) }
     }
 }
 
 impl PollLoop for Loop {
-    fn watch(&self, fd: RawFd, id: ImageId) -> std::result::Result<(), Errno> {
-        let ret = self.set(fd, Some(on_readable), id.raw());
+    fn watch(&self, fd: RawFd, watch: u64) -> std::result::Result<(), Errno> {
+        let ret = self.set(fd, Some(on_readable), watch);
         if ret < 0 {
             Err(Errno::new(ret.saturating_neg(), libc::EINVAL))
         } else {
@@ -204,13 +204,11 @@ impl PollLoop for Loop {
     }
 }
 
-/// What the host calls when an image's completion fd is readable. `arg` is the image's number, so
-/// that a call that comes after close finds nothing.
+/// What the host calls when an image's completion fd is readable. `arg` is the number of its watch, so
+/// that a call that comes after close, or after the fd was given to another loop, finds nothing.
 unsafe extern "C" fn on_readable(arg: *mut c_void) {
     guard::nothing(|| {
-        if let Some(image) = image::get(ImageId::from_raw(arg.addr() as u64)) {
-            image.dispatch();
-        }
+        image::readable(arg.addr() as u64);
         Ok(())
     });
 }

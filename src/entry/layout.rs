@@ -61,5 +61,7 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         truncate_with_preallocation, open_options, request_error,
         get_statistics, format_statistics,
         aio_copy_range,
+        reopen_prepare, reopen_commit, reopen_abort, is_read_only, detach_fd_handler,
+        attach_fd_handler, is_ready, get_in_flight, drain_begin, drain_end,
     }
 });

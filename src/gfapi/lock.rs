@@ -20,12 +20,35 @@ pub enum Hold {
     Alone,
 }
 
+/// In whose name a file has its locks: a number, 0 for nobody's.
+pub(super) struct LockOwner(AtomicU64);
+
+impl LockOwner {
+    pub(super) fn none() -> LockOwner {
+        LockOwner(AtomicU64::new(0))
+    }
+}
+
 impl File {
     /// Sees to it that two files of one connection can have conflicting locks. Contacts no brick.
-    pub(super) fn own_locks(&self) -> Result<()> {
-        static FILES: AtomicU64 = AtomicU64::new(0);
+    pub fn own_locks(&self) -> Result<()> {
+        static FILES: AtomicU64 = AtomicU64::new(1);
 
-        let serial = FILES.fetch_add(1, Ordering::Relaxed);
+        self.lock_as(FILES.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Has the same locks as another file of its connection, which is the same file on the bricks. A
+    /// brick keeps with each lock the descriptor that asked for it last, and drops it with that, and
+    /// all of an owner's with each descriptor of that owner's: so before either is closed, it has to
+    /// get an owner of its own, and the one that stays has to ask for the lock anew.
+    pub fn share_locks(&self, other: &File) -> Result<()> {
+        match other.2.0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            serial => self.lock_as(serial),
+        }
+    }
+
+    fn lock_as(&self, serial: u64) -> Result<()> {
         // The name is for a reader of the bricks' statedumps.
         let mut owner = *b"blkgluster........";
         owner[10..].copy_from_slice(&serial.to_be_bytes());
@@ -39,6 +62,7 @@ impl File {
             )
         };
         check(ret, libc::EIO)?;
+        self.2.0.store(serial, Ordering::Relaxed);
         Ok(())
     }
 

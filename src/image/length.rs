@@ -143,7 +143,7 @@ impl Image {
         if length < 0 {
             return Err(self.error(libc::EINVAL, &format!("cannot be {length} bytes long")));
         }
-        if !self.read_write {
+        if !self.is_read_write() {
             return Err(self.error(
                 libc::EBADF,
                 "is open read-only; changing its length needs BLK_O_RDWR",

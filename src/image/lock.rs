@@ -90,13 +90,38 @@ impl Mode {
 
     /// Lets go of all, in one call, or the client would believe in a lock and have the file fenced by
     /// it.
-    fn give(file: &File) -> gfapi::Result<()> {
+    pub(super) fn give(file: &File) -> gfapi::Result<()> {
         file.unlock(WRITES, FORBIDS_WRITES - WRITES + 1)?;
         file.unfence()
     }
 
     fn take_patiently(self, file: &File) -> gfapi::Result<bool> {
         self.patiently(|| self.take(file))
+    }
+
+    /// Takes what belongs to it, whatever the file's owner has, and lets go of what does not: false when
+    /// somebody else's forbids it. Nobody is kept from writing who was not before; what fails leaves
+    /// the rest as it is.
+    pub(super) fn hold(self, file: &File) -> gfapi::Result<bool> {
+        self.patiently(|| match self {
+            Mode::Writer => Ok(file.try_lock(WRITES, Hold::Alone)?
+                && file.try_lock(FORBIDS_WRITES, Hold::Alone)?),
+            Mode::AmongWriters => {
+                let held = file.try_lock(WRITES, Hold::Shared)?;
+                file.unlock(FORBIDS_WRITES, 1)?;
+                Ok(held)
+            }
+            Mode::Reader => {
+                let held = file.try_lock(FORBIDS_WRITES, Hold::Shared)?;
+                file.unlock(WRITES, 1)?;
+                Ok(held)
+            }
+        })
+    }
+
+    /// What a writer takes before it becomes a reader, in addition: others see no difference.
+    pub(super) fn hold_to_read(file: &File) -> gfapi::Result<bool> {
+        file.try_lock(FORBIDS_WRITES, Hold::Shared)
     }
 
     fn patiently(self, take: impl Fn() -> gfapi::Result<bool>) -> gfapi::Result<bool> {
@@ -148,7 +173,7 @@ impl Mode {
 }
 
 /// Whose it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     Ours,
     GivenUp,
@@ -158,8 +183,8 @@ pub(super) enum Held {
 
 /// The lock of one image.
 pub(super) struct ImageLock {
-    /// `None`: it needs none, or gets none.
-    mode: Option<Mode>,
+    /// `None`: it needs none, or gets none. A reopen changes it.
+    mode: Mutex<Option<Mode>>,
     /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
     held: Mutex<Held>,
     /// When it was last known to be there.
@@ -196,7 +221,7 @@ impl ImageLock {
             },
         };
         Ok(ImageLock {
-            mode,
+            mode: Mutex::new(mode),
             held: Mutex::new(if mode.is_some() {
                 Held::Ours
             } else {
@@ -210,7 +235,32 @@ impl ImageLock {
 
     /// Whether there is one that a brick can forget.
     pub(super) fn is_used(&self) -> bool {
-        self.mode.is_some()
+        self.mode().is_some()
+    }
+
+    pub(super) fn mode(&self) -> Option<Mode> {
+        *self.mode.lock()
+    }
+
+    /// Whether it is there, was given up or lost; `None` while it is about to be given up.
+    pub(super) fn state(&self) -> Option<Held> {
+        let held = *self.held.lock();
+        (held != Held::Ours || !self.is_given_up()).then_some(held)
+    }
+
+    /// The image has another file now, whose lock is this: `Ours`, when there is one and it was taken
+    /// for that file; else it is as it was.
+    pub(super) fn replace(&self, mode: Option<Mode>, taken: bool) {
+        let mut held = self.held.lock();
+        *self.mode.lock() = mode;
+        if mode.is_none() || taken {
+            *held = match mode {
+                Some(_) => Held::Ours,
+                None => Held::GivenUp,
+            };
+            self.given_up.store(false, Ordering::SeqCst);
+        }
+        self.doubt();
     }
 
     /// Whether no write may begin. Asked by a write that has begun, see [`Length::change`].
@@ -244,7 +294,7 @@ impl ImageLock {
     /// which do not know of the locks: a brick that is restarted after that would serve the file on. To
     /// take the lock once more tells them, and finds out what happened in between.
     pub(super) fn confirm(&self, file: &File) -> gfapi::Result<()> {
-        let Some(mode) = self.mode else {
+        let Some(mode) = self.mode() else {
             return Ok(());
         };
         let mut held = self.held.lock();
@@ -290,7 +340,7 @@ fn is_unknown_to_volume(errno: Errno) -> bool {
     matches!(errno.get(), libc::ENOSYS | libc::EOPNOTSUPP)
 }
 
-fn refused(location: &ImageLocation, mode: Mode, stage: Stage) -> Error {
+pub(super) fn refused(location: &ImageLocation, mode: Mode, stage: Stage) -> Error {
     Error::new(
         stage,
         libc::EBUSY,
@@ -298,7 +348,7 @@ fn refused(location: &ImageLocation, mode: Mode, stage: Stage) -> Error {
     )
 }
 
-fn failed(location: &ImageLocation, errno: Errno, stage: Stage) -> Error {
+pub(super) fn failed(location: &ImageLocation, errno: Errno, stage: Stage) -> Error {
     let advice = match errno.get() {
         libc::ENOSYS | libc::EOPNOTSUPP => {
             "; its volume has no locks, use locking=off and see to it that nobody else writes it"
@@ -329,12 +379,29 @@ impl Image {
     /// call back, and what they wrote is put on stable storage. When that fails it keeps the lock, and
     /// writes go on. Reads may go on in any case.
     pub fn release_lock(&self) -> Result<()> {
+        self.not_while_reopened()?;
+        self.give_lock_up()
+    }
+
+    /// The same, also for a reopen.
+    pub(super) fn give_lock_up(&self) -> Result<()> {
         let mode = self.need_lock()?;
         {
-            let _held = self.lock.held.lock();
+            let held = self.lock.held.lock();
+            let mut is_held_back = false;
             self.length.while_none_changes(|| {
-                self.lock.given_up.store(true, Ordering::SeqCst);
+                is_held_back = self.desk.lock().holds_changes_back();
+                if !is_held_back {
+                    self.lock.given_up.store(true, Ordering::SeqCst);
+                }
             });
+            drop(held);
+            if is_held_back {
+                return Err(self.error(
+                    libc::EBUSY,
+                    "cannot give its lock up while writes wait for drain_end; call that first",
+                ));
+            }
         }
         // No lock is held here: it calls callbacks.
         self.drain_until(|| !self.length.is_changing());
@@ -370,8 +437,8 @@ impl Image {
         })
     }
 
-    fn settle(&self, backing: &Backing) -> gfapi::Result<()> {
-        if !self.read_write {
+    pub(super) fn settle(&self, backing: &Backing) -> gfapi::Result<()> {
+        if !self.is_read_write() {
             return Ok(());
         }
         let flushed = backing.flush();
@@ -380,14 +447,18 @@ impl Image {
             completions.note_failure();
         }
         // As `honest` says of any flush.
-        if self.write_behind && completions.has_failed() {
-            return flushed.and(Err(Errno::new(libc::EIO, libc::EIO)));
-        }
-        flushed
+        flushed?;
+        self.is_honest()
     }
 
     /// Takes the lock that was given up.
     pub fn acquire_lock(&self) -> Result<()> {
+        self.not_while_reopened()?;
+        self.take_lock_again()
+    }
+
+    /// The same, also for a reopen.
+    pub(super) fn take_lock_again(&self) -> Result<()> {
         let mode = self.need_lock()?;
         self.with_backing(|backing| {
             let mut held = self.lock.held.lock();
@@ -419,7 +490,7 @@ impl Image {
     }
 
     fn need_lock(&self) -> Result<Mode> {
-        self.lock.mode.ok_or_else(|| {
+        self.lock.mode().ok_or_else(|| {
             self.error(
                 libc::EOPNOTSUPP,
                 "has no lock to give up or take: it was opened with locking=off, on a volume without \

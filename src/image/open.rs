@@ -15,6 +15,7 @@ const ATTEMPTS: usize = 10;
 impl Image {
     /// Opens an image and starts polling for its completions.
     pub fn open(options: OpenOptions, poll_loop: Box<dyn PollLoop>) -> Result<ImageId> {
+        let falls_back = options.falls_back();
         let location = options.location;
         let clock = Clock::start();
         let trace = Arc::new(Trace::new(location.trace, &location, clock));
@@ -27,17 +28,24 @@ impl Image {
         if options.no_cache {
             flags |= libc::O_DIRECT;
         }
-        let (volume, file) = on_volume("open", &location, &trace, |connection| {
-            File::open(connection, location.path(), flags)
+        let (volume, (file, refused)) = on_volume("open", &location, &trace, |connection| {
+            match File::open(connection, location.path(), flags) {
+                Err(errno) if falls_back && forbids_writing(errno) => {
+                    let flags = flags & !libc::O_RDWR | libc::O_RDONLY;
+                    let file = File::open(connection, location.path(), flags)?;
+                    Ok((file, Some(errno)))
+                }
+                opened => opened.map(|file| (file, None)),
+            }
         })?;
+        let read_write = options.read_write && refused.is_none();
         // Before its length is looked at: another one may have changed it until then.
-        let mode = Mode::of(options.read_write, options.share_rw);
+        let mode = Mode::of(read_write, options.share_rw);
         let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
         if lock.is_used() {
             trace.say(Verbosity::Steps, || "its lock is taken".to_owned());
         }
         let (stat, completions) = Self::set_up(&file, &location)?;
-        let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
         let replicas = Replicas::of(volume.connection(), is_sharded);
@@ -67,16 +75,28 @@ impl Image {
             volume,
             replicas,
         });
+        if let Some(errno) = refused {
+            report::report(
+                Level::Warning,
+                &format!(
+                    "image {location} may not be written ({errno}): with auto-read-only=on it is \
+                     open for reading"
+                ),
+            );
+        }
         let image = registry::insert(|id| {
             let image = Arc::new(Image {
                 id,
+                reopening: Reopening::new(&location, options.share_rw),
                 location,
-                read_write: options.read_write,
+                read_write: AtomicBool::new(read_write),
                 poll_loop,
+                watching: Watching::new(),
                 desk: Mutex::new(Desk {
                     slab: Slab::new(completions.get(), id.serial()),
                     queue: Queue::new(is_sharded),
                     delays: Delays::new(),
+                    quiet: Quiet::new(),
                 }),
                 flushes: Flushes::new(statistics.clone(), trace.clone()),
                 zeroes: Zeroes::new(&backing),
@@ -86,7 +106,9 @@ impl Image {
                 length: Length::new(&stat),
                 lock,
                 proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
-                write_behind,
+                write_behind: AtomicBool::new(write_behind),
+                fears_loss: AtomicBool::new(write_behind),
+                owed: AtomicI32::new(0),
                 failing: AtomicBool::new(false),
                 clock,
                 handy: Handy::new(),
@@ -101,15 +123,7 @@ impl Image {
                 draining: false,
             }
         })?;
-        if let Err(errno) = image.poll_loop.watch(fd, image.id) {
-            let why = Error::new(
-                Stage::Open,
-                errno.get(),
-                format!(
-                    "the host could not poll the completion fd of image {}: {errno}",
-                    image.location
-                ),
-            );
+        if let Err(why) = image.attach() {
             image.release();
             return Err(why);
         }
@@ -217,7 +231,7 @@ impl Image {
 
 /// Does the first thing with an image on its volume. A connection that an earlier image left behind
 /// may lead nowhere by now; then a new one is made.
-fn on_volume<T>(
+pub(super) fn on_volume<T>(
     verb: &str,
     location: &ImageLocation,
     trace: &Trace,
@@ -269,6 +283,11 @@ fn is_directory(connection: &Connection, location: &ImageLocation) -> gfapi::Res
     Ok(file.stat()?.kind == libc::S_IFDIR)
 }
 
+/// The volume, or the image, is for reading only.
+fn forbids_writing(errno: Errno) -> bool {
+    matches!(errno.get(), libc::EROFS | libc::EACCES | libc::EPERM)
+}
+
 fn leads_nowhere(errno: Errno) -> bool {
     matches!(
         errno.get(),
@@ -284,7 +303,7 @@ fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {
         libc::EACCES | libc::EPERM => {
             "; the process's user may not, see the image's owner and mode"
         }
-        libc::EROFS => "; the volume is read-only",
+        libc::EROFS => "; the volume is read-only, open it so or with auto-read-only=on",
         libc::ENOTCONN => "; the volume's bricks are out of reach, see `gluster volume status`",
         libc::EINVAL => {
             "; the bricks' file system may lack O_DIRECT (BLK_O_NOCACHE), or the size is beyond it"

@@ -18,11 +18,16 @@ impl Image {
     /// Calls the callbacks of the requests that are done now, or soon enough; of no more than are in
     /// flight now, what is left after them leaves the fd readable. Their number.
     pub fn dispatch(&self) -> usize {
+        self.dispatch_while(|| true)
+    }
+
+    /// The same, for as long as that is so: a callback may change it.
+    pub(super) fn dispatch_while(&self, wanted: impl Fn() -> bool) -> usize {
         // At least one look: it makes the fd unreadable when nothing is there.
         let mut most = self.outstanding.load(Ordering::Relaxed).max(1);
         let mut called = 0;
         let mut round = Round::new(self);
-        while most > 0 {
+        while most > 0 && wanted() {
             let Some(request) = self.completions.pop() else {
                 break;
             };
@@ -38,12 +43,19 @@ impl Image {
     /// Write-behind tells a failure once, to the next write or flush, and drops what it could not
     /// write. From then on no flush may report that all is well.
     fn honest(&self, outcome: &mut Outcome) {
-        if self.write_behind
-            && outcome.kind == Kind::Flush
-            && outcome.result.is_ok()
-            && self.completions.has_failed()
-        {
-            outcome.result = Err(Errno::new(libc::EIO, libc::EIO));
+        if outcome.kind == Kind::Flush && outcome.result.is_ok() {
+            outcome.result = self.is_honest();
+        }
+    }
+
+    /// Whether a flush that has gone well may say so.
+    pub(super) fn is_honest(&self) -> gfapi::Result<()> {
+        if self.fears_loss.load(Ordering::Relaxed) && self.completions.has_failed() {
+            return Err(Errno::new(libc::EIO, libc::EIO));
+        }
+        match self.owed.swap(0, Ordering::Relaxed) {
+            0 => Ok(()),
+            errno => Err(Errno::new(errno, libc::EIO)),
         }
     }
 
@@ -91,7 +103,7 @@ impl Image {
                     outcome.kind,
                     Kind::Write | Kind::Zeroes { .. } | Kind::Copy { .. }
                 );
-                let from_memory = written && self.write_behind && !outcome.through;
+                let from_memory = written && self.has_write_behind() && !outcome.through;
                 if !from_memory
                     && self.failing.load(Ordering::Relaxed)
                     && self.failing.swap(false, Ordering::Relaxed)

@@ -9,7 +9,7 @@ use crate::request::Handle;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use std::sync::{Arc, OnceLock};
 
-/// Names an open image, and never another one later (2^28 openings in the same place long).
+/// Names an open image, and never another one later (2^28 openings in the same place, or 2^32 in all, long).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageId(u64);
 
@@ -54,6 +54,19 @@ impl ImageId {
     /// What the host kept.
     pub fn from_raw(raw: u64) -> ImageId {
         ImageId(raw)
+    }
+
+    /// With the number of a watch, as one number that is not 0.
+    pub fn watched(self, watch: u16) -> u64 {
+        self.0 | u64::from(watch) << (64 - 16)
+    }
+
+    /// What `watched` made.
+    pub fn from_watched(watched: u64) -> (ImageId, u16) {
+        (
+            ImageId(watched & (u64::MAX >> 16)),
+            (watched >> (64 - 16)) as u16,
+        )
     }
 
     /// Which opening it was.
@@ -160,7 +173,8 @@ pub(super) fn insert(make: impl FnOnce(ImageId) -> Opened) -> Result<Arc<Image>>
                 ));
             }
         };
-        plan.openings += 1;
+        // The bits above are those of `watched`.
+        plan.openings = plan.openings % u64::from(u32::MAX) + 1;
         ImageId(plan.openings << PLACE_BITS | number as u64)
     };
     let opened = make(id);

@@ -70,7 +70,7 @@ impl Status {
             return None;
         };
         // Write-behind has no lseek: an fstat waits for what it has acknowledged of this image.
-        let settled = if image.write_behind {
+        let settled = if image.has_write_behind() {
             file.stat().map(drop)
         } else {
             Ok(())

@@ -151,6 +151,11 @@ impl Zeroes {
         self.line.lock().backing = None;
     }
 
+    /// The image has another file. Nothing is in flight.
+    pub(super) fn replace(&self, backing: &Arc<Backing>) {
+        self.line.lock().backing = Some(backing.clone());
+    }
+
     fn next_piece(&self) -> Option<(Arc<Backing>, Piece)> {
         let mut line = self.line.lock();
         if line.current.is_none() {

@@ -65,6 +65,7 @@ pub const ROWS: &[Row] = &[
     row(c"keep-connection", Both, c"0-3600", c"30", c"Seconds that the connection is kept after its last image"),
     row(c"locking", Both, c"off|auto|on", c"off", c"Whether the image is locked against others who lock"),
     row(c"share-rw", Open, c"on|off", c"off", c"With locking: others who say so, too, may write it meanwhile"),
+    row(c"auto-read-only", Open, c"on|off", c"off", c"Whether an image that may not be written is opened for reading"),
     row(c"statistics", Open, c"on|off", c"on", c"Whether what the image does is counted"),
     row(c"trace", Both, c"off|errors|steps|requests|all", c"off", c"What of the image is reported, as BLK_REPORT_DEBUG"),
     row(c"debug", Both, c"0-9", c"4", c"Level of libgfapi's messages: 0 none, 4 errors, 9 all"),

@@ -13,15 +13,13 @@ typedef struct Watch Watch;
 typedef struct GlusterImage {
     BlkState state; /* stays in place from open to close */
     const BlkDriver *blk;
-    BlkLimits limits; /* the same until it is closed */
+    BlkLimits limits; /* the same until it is closed or reopened */
     AioContext *ctx;
     Watch *watch; /* NULL while no AioContext polls the completion fd */
-    int fd;
-    BlkFdHandler on_readable;
-    void *arg;
+    int refs;     /* the node's, and that of each Watch: any thread */
 } GlusterImage;
 
-/* What QEMU allocates behind BlockDriverState.opaque. A reopen puts another image in. */
+/* What QEMU allocates behind BlockDriverState.opaque. */
 typedef struct GlusterNode {
     GlusterImage *image;
     GlusterLocation location;
@@ -34,9 +32,15 @@ int image_open(GlusterImage **image, const BlkOption *location, int flags, AioCo
 /* Does not flush. `image` may be NULL. */
 void image_close(GlusterImage *image);
 
-/* Moves the completions to another AioContext; no request is in flight meanwhile. */
-void image_watch(GlusterImage *image, AioContext *ctx);
-void image_unwatch(GlusterImage *image);
+/* BLK_O_* for BDRV_O_*. */
+uint32_t image_flags(int flags);
+
+/* Asks what requests should keep to. 0 or -errno. */
+int image_refresh_limits(GlusterImage *image, Error **errp);
+
+/* Moves the completions to another AioContext. */
+void image_attach(GlusterImage *image, AioContext *ctx);
+void image_detach(GlusterImage *image);
 
 /* BlkHost.set_fd_handler. */
 int image_set_fd_handler(void *opaque, BlkState *state, int fd, BlkFdHandler on_readable, void *arg);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Image locking, for those that ask for it: the lock comes with the opening of an image, and is handed from one opening
- * to the next. No request is in flight in any of these.
+ * Image locking, for those that ask for it: the lock comes with the opening of an image. No request is in flight in any
+ * of these.
  *
  *   open                            takes it
- *   reopen: prepare                 old one gives it, new one takes it
- *           commit | abort          - | new one is closed, old one takes it back
+ *   reopen                          changes it, inside of blkgluster
  *   migration, on the source        inactivate gives it; invalidate_cache takes it back if the guest stays
  *              on the destination   open (inactive) does without; invalidate_cache takes it
  */
@@ -64,18 +63,6 @@ static int take_lock(GlusterImage *image, Error **errp)
         return ret;
     }
     return 0;
-}
-
-/* Another host may have been faster: then writes are refused, until the image is closed and opened again. */
-void node_take_lock_back(BlockDriverState *bs)
-{
-    GlusterNode *node = bs->opaque;
-    Error *local_err = NULL;
-
-    if (location_has_lock(node->location) && !(bs->open_flags & BDRV_O_INACTIVE) &&
-        take_lock(node->image, &local_err) < 0) {
-        error_report_err(local_err);
-    }
 }
 
 int node_inactivate(BlockDriverState *bs)

@@ -17,7 +17,6 @@ static bool same_layout(BlockDriverState *bs)
 int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
-    Error *local_err = NULL;
     int ret;
 
     if (!same_layout(bs)) {
@@ -28,14 +27,18 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
     if (bs->force_share) {
         node->location = location_with_shared_lock(node->location);
     }
-    ret = node_open_image(bs, &node->image, flags, &local_err);
-    if ((ret == -EACCES || ret == -EROFS) && !bdrv_apply_auto_read_only(bs, NULL, NULL)) {
-        error_free(local_err);
-        local_err = NULL;
-        ret = node_open_image(bs, &node->image, flags & ~BDRV_O_RDWR, &local_err);
+    if (flags & BDRV_O_AUTO_RDONLY) {
+        node->location = location_with(node->location, "auto-read-only", "on");
+    }
+    ret = node_open_image(bs, &node->image, flags, errp);
+    if (ret >= 0 && node->image->blk->is_read_only(&node->image->state) > 0) {
+        /* QEMU may not want it so, for copy-on-read. */
+        ret = bdrv_apply_auto_read_only(bs, "the image may not be written", errp);
+        if (ret < 0) {
+            image_close(node->image);
+        }
     }
     if (ret < 0) {
-        error_propagate(errp, local_err);
         location_free(node->location);
         return ret;
     }
@@ -58,18 +61,15 @@ void node_close(BlockDriverState *bs)
 
 int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp)
 {
-    GlusterImage *image = NULL;
-    int ret = node_give_lock(state->bs, errp);
+    GlusterNode *node = state->bs->opaque;
+    GlusterImage *image = node->image;
+    BlkError error = { .struct_size = sizeof(error) };
+    int ret = image->blk->reopen_prepare(&image->state, NULL, image_flags(state->flags), &error);
 
     (void)queue;
     if (ret < 0) {
-        return ret;
+        error_setg(errp, "%s", error.message);
     }
-    ret = node_open_image(state->bs, &image, state->flags, errp);
-    if (ret < 0) {
-        node_take_lock_back(state->bs);
-    }
-    state->opaque = image;
     return ret;
 }
 
@@ -77,33 +77,31 @@ int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error *
 void node_reopen_commit(BDRVReopenState *state)
 {
     GlusterNode *node = state->bs->opaque;
-    GlusterImage *old = node->image;
 
-    node->image = state->opaque;
-    node->lock_later = node_locks_later(node, state->flags);
-    state->opaque = NULL;
-    image_close(old);
+    node->image->blk->reopen_commit(&node->image->state);
+    /* If nobody answers, requests keep to what they kept to. */
+    image_refresh_limits(node->image, NULL);
 }
 
 void node_reopen_abort(BDRVReopenState *state)
 {
-    image_close(state->opaque);
-    state->opaque = NULL;
-    node_take_lock_back(state->bs);
+    GlusterNode *node = state->bs->opaque;
+
+    node->image->blk->reopen_abort(&node->image->state);
 }
 
 void node_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
 {
     GlusterNode *node = bs->opaque;
 
-    image_watch(node->image, ctx);
+    image_attach(node->image, ctx);
 }
 
 void node_detach_aio_context(BlockDriverState *bs)
 {
     GlusterNode *node = bs->opaque;
 
-    image_unwatch(node->image);
+    image_detach(node->image);
 }
 
 void node_refresh_limits(BlockDriverState *bs, Error **errp)

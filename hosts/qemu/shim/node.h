@@ -28,7 +28,6 @@ int node_open_image(BlockDriverState *bs, GlusterImage **image, int flags, Error
 int node_inactivate(BlockDriverState *bs);
 void coroutine_fn node_co_invalidate_cache(BlockDriverState *bs, Error **errp);
 int node_give_lock(BlockDriverState *bs, Error **errp);
-void node_take_lock_back(BlockDriverState *bs);
 
 /* io.c: requests */
 int coroutine_fn node_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,
