@@ -10,6 +10,7 @@ use crate::uri::{ImageUri, Server, Transport};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Where an image lives and how to get there.
@@ -97,6 +98,32 @@ pub enum Locking {
     On,
 }
 
+/// What becomes of requests while the bricks are out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// They fail at once.
+    Report,
+    /// Those that can wait do, so long at most.
+    Stall(Duration),
+}
+
+impl OnDisconnect {
+    fn parse(text: Option<&str>) -> Result<OnDisconnect> {
+        let text = text.unwrap_or("report");
+        let most = Duration::from_secs(MOST_PATIENCE);
+        let time = text.strip_prefix("stall:").and_then(digits);
+        match time.map(Duration::from_secs) {
+            Some(time) if time.is_zero() => Ok(OnDisconnect::Report),
+            Some(time) if time <= most => Ok(OnDisconnect::Stall(time)),
+            _ if text == "report" => Ok(OnDisconnect::Report),
+            _ => Err(Error::invalid(format!(
+                "on-disconnect takes report, or stall:SECONDS with a number from 0 to \
+                 {MOST_PATIENCE}, not '{text}'"
+            ))),
+        }
+    }
+}
+
 /// What `open` was asked for.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -108,6 +135,10 @@ pub struct OpenOptions {
     pub no_cache: bool,
     /// With locking: others may write it meanwhile.
     pub share_rw: bool,
+    /// While the bricks are out of reach.
+    pub on_disconnect: OnDisconnect,
+    /// A request that takes longer is reported; zero: none is.
+    pub slow_request: Duration,
 }
 
 /// What `create` was asked for.
@@ -161,8 +192,11 @@ pub const SECTOR: i64 = 512;
 /// crashes, at 2^54 it hangs.
 pub const MAX_END: i64 = 1 << 52;
 
-/// Most seconds that an option takes.
+/// Most seconds that an option takes, ...
 const MAX_SECONDS: u64 = 3600;
+
+/// ... and those of them that are about requests: a day.
+const MOST_PATIENCE: u64 = 86400;
 
 impl OpenOptions {
     /// Reads the options of `open`. `protocol` is the driver's: it opens its own scheme only.
@@ -172,10 +206,13 @@ impl OpenOptions {
         read_write: bool,
         no_cache: bool,
     ) -> Result<OpenOptions> {
-        let raw = Raw::read(pairs, &["filename", "share-rw"])?;
+        let own = ["filename", "share-rw", "on-disconnect", "slow-request"];
+        let raw = Raw::read(pairs, &own)?;
         let location = raw.locate(protocol, raw.filename, no_cache)?;
         Ok(OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
+            on_disconnect: raw.on_disconnect(location.write_cache)?,
+            slow_request: patience("slow-request", raw.slow_request, 30)?,
             location,
             read_write,
             no_cache,
@@ -232,6 +269,8 @@ struct Raw<'a> {
     keep_connection: Option<&'a str>,
     locking: Option<&'a str>,
     share_rw: Option<&'a str>,
+    on_disconnect: Option<&'a str>,
+    slow_request: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -263,6 +302,8 @@ impl<'a> Raw<'a> {
             "keep-connection" => &mut self.keep_connection,
             "locking" => &mut self.locking,
             "share-rw" => &mut self.share_rw,
+            "on-disconnect" => &mut self.on_disconnect,
+            "slow-request" => &mut self.slow_request,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, own)),
@@ -357,6 +398,16 @@ impl<'a> Raw<'a> {
         }
     }
 
+    fn on_disconnect(&self, write_cache: bool) -> Result<OnDisconnect> {
+        match OnDisconnect::parse(self.on_disconnect)? {
+            OnDisconnect::Stall(_) if write_cache => Err(Error::invalid(
+                "on-disconnect=stall contradicts write-cache=on, which loses acknowledged writes in an \
+                 outage however long anybody waits; leave one of them out",
+            )),
+            policy => Ok(policy),
+        }
+    }
+
     /// As QEMU's driver takes them: one alone has the other's usual value beside it.
     fn log(&self) -> Result<Option<LogSpec>> {
         let level = match self.debug {
@@ -400,13 +451,29 @@ fn unknown(name: &str, own: &[&str]) -> Error {
 
 /// An option in whole seconds.
 fn seconds(name: &str, text: Option<&str>, least: u64, default: u64) -> Result<Duration> {
+    seconds_in(name, text, least..=MAX_SECONDS, default)
+}
+
+/// The same for the time of a request, where 0 means none.
+fn patience(name: &str, text: Option<&str>, default: u64) -> Result<Duration> {
+    seconds_in(name, text, 0..=MOST_PATIENCE, default)
+}
+
+fn seconds_in(
+    name: &str,
+    text: Option<&str>,
+    range: RangeInclusive<u64>,
+    default: u64,
+) -> Result<Duration> {
     let number = match text {
         None => Some(default),
-        Some(text) => digits(text).filter(|number| (least..=MAX_SECONDS).contains(number)),
+        Some(text) => digits(text).filter(|number| range.contains(number)),
     };
     number.map(Duration::from_secs).ok_or_else(|| {
         Error::invalid(format!(
-            "{name} takes a number of seconds from {least} to {MAX_SECONDS}, not '{}'",
+            "{name} takes a number of seconds from {} to {}, not '{}'",
+            range.start(),
+            range.end(),
             text.unwrap_or_default()
         ))
     })
