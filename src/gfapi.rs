@@ -30,7 +30,7 @@ mod volfile;
 
 pub use lock::Hold;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
-pub use volfile::Replicas;
+pub use volfile::{Brick, Replicas};
 
 use crate::error::Errno;
 use libc::iovec;

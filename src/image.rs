@@ -4,7 +4,7 @@
 //! A request is accepted during a [`Visit`], and closing begins when no visit is under way, so that
 //! none slips in behind the drain.
 //!
-//! Locks, outermost first: a visit, that of the image's lock, the length's, the desk, then what a request meets on its way, each
+//! Locks, outermost first: a visit, that of the image's lock, the length's, `survive`'s, the desk, then what a request meets on its way, each
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
@@ -16,7 +16,10 @@ mod open;
 mod preallocate;
 mod reap;
 mod registry;
+mod slow;
 mod status;
+mod survive;
+mod watch;
 mod zeroes;
 
 use flush::Flushes;
@@ -24,17 +27,20 @@ use length::Length;
 use lock::ImageLock;
 use reap::{Reaped, Round};
 pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, visit};
+use slow::Slow;
 pub use status::Content;
 use status::Status;
+use survive::{Survive, is_loss};
+use watch::Watched;
 use zeroes::Zeroes;
 
 use crate::completion::Lease;
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, Connection, File, Replicas};
+use crate::gfapi::{self, Brick, Connection, File, Replicas};
 use crate::options::{ImageLocation, MAX_END, SECTOR};
 use crate::queue::{Queue, Range, Ticket};
 use crate::report::{self, Level};
-use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Slab, SlotRef};
+use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Seen, Slab, SlotRef};
 use crate::volume::Connected;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock};
 use std::collections::VecDeque;
@@ -71,6 +77,9 @@ pub struct Image {
     proved: AtomicI64,
     /// Write-behind may hold acknowledged writes back.
     write_behind: bool,
+    survive: Arc<Survive>,
+    slow: Arc<Slow>,
+    _watched: Watched,
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
 }
@@ -96,8 +105,8 @@ struct Backing {
     file: File,
     lock: Arc<ImageLock>,
     status: Status,
-    volume: Connected,
-    replicas: Replicas,
+    volume: Arc<Connected>,
+    replicas: Arc<Replicas>,
 }
 
 /// Every file system holds files of this size.
@@ -337,8 +346,10 @@ impl Image {
         }
     }
 
+    /// One that is to end: it is not sent again.
     fn find(&self, handle: Handle) -> Option<SlotRef> {
-        self.desk.lock().slab.find(handle)
+        let desk = self.desk.lock();
+        desk.slab.find(handle).inspect(|request| request.stand())
     }
 
     /// Ends a request that waits, in the queue or for a thread of ours.
@@ -353,6 +364,7 @@ impl Image {
         if from_queue()
             || self.flushes.withdraw(request, is_current)
             || self.zeroes.withdraw(request, is_current)
+            || self.survive.withdraw(request, is_current)
         {
             request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }
@@ -415,6 +427,7 @@ impl Image {
             !std::mem::replace(&mut opened.draining, true)
         });
         if was_open == Some(true) {
+            self.survive.end(self);
             self.drain();
             self.poll_loop.unwatch(self.completion_fd());
             self.release();
@@ -424,15 +437,18 @@ impl Image {
 
     fn release(&self) {
         self.zeroes.let_go();
-        // Nobody else has the backing now: what is drained holds it no more.
-        if let Some(opened) = registry::remove(self.id)
-            && let Some(backing) = Arc::into_inner(opened.backing)
+        self.survive.let_go();
+        let Some(opened) = registry::remove(self.id) else {
+            return;
+        };
+        self.lock.end(&opened.backing.file);
+        // What is drained holds the backing no more; a look at bricks that do not answer may, and closes
+        // it then.
+        if let Some(backing) = Arc::into_inner(opened.backing)
+            && let Err(errno) = backing.file.close()
         {
-            self.lock.end(&backing.file);
-            if let Err(errno) = backing.file.close() {
-                // Data that was not flushed may be lost, and nobody else would say so.
-                report::report(Level::Error, &self.failed("closing it", errno).text);
-            }
+            // Data that was not flushed may be lost, and nobody else would say so.
+            report::report(Level::Error, &self.failed("closing it", errno).text);
         }
         registry::forget(self.id);
     }
@@ -448,6 +464,9 @@ impl Image {
 
     fn failed(&self, what: &str, errno: Errno) -> Error {
         let advice = match errno.get() {
+            _ if self.survive.is_replaced() => {
+                "; it was removed, or another file was put in its place: close it and open it again"
+            }
             libc::EBADFD if self.lock.is_used() => {
                 "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
                  that another one may have written it: close the image and open it again"

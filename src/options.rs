@@ -36,6 +36,11 @@ impl ImageLocation {
         &self.uri.path
     }
 
+    /// Its volume, for messages.
+    pub fn volume(&self) -> String {
+        self.uri.volume.to_string_lossy().into_owned()
+    }
+
     /// Whether the host asked for RDMA, which no longer exists.
     pub fn wants_rdma(&self) -> bool {
         self.uri.transport == Transport::Rdma

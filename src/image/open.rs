@@ -29,18 +29,34 @@ impl Image {
         let mode = Mode::of(options.read_write, options.share_rw);
         let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
         let (stat, completions) = Self::set_up(&file, &location)?;
+        let watched = Watched::begin().map_err(|errno| {
+            Error::new(
+                Stage::Open,
+                errno.get(),
+                format!("cannot start a thread to watch over image {location}: {errno}"),
+            )
+        })?;
         let fd = completions.fd();
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
-        let replicas = Replicas::of(volume.connection(), is_sharded);
+        let replicas = Arc::new(Replicas::of(volume.connection(), is_sharded));
         let backing = Arc::new(Backing {
             file,
             lock: lock.clone(),
             status: Status::new(),
-            volume,
+            volume: Arc::new(volume),
             replicas,
         });
         let image = registry::insert(|id| {
+            let survive = Survive::new(
+                id,
+                &location,
+                flags,
+                stat.inode,
+                options.on_disconnect,
+                &backing,
+            );
+            let slow = Slow::new(id, &location, options.slow_request, &backing);
             let image = Arc::new(Image {
                 id,
                 location,
@@ -59,6 +75,9 @@ impl Image {
                 lock,
                 proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
                 write_behind,
+                survive,
+                slow,
+                _watched: watched,
                 failing: AtomicBool::new(false),
             });
             Opened {

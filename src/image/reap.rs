@@ -132,6 +132,13 @@ impl Round<'_> {
             }
             Next::Resubmitted => return Reaped::Resubmitted,
         };
+        if let Err(errno) = outcome.result
+            && is_loss(errno)
+            && !request.stands()
+            && self.survives(request, &mut outcome, errno)
+        {
+            return Reaped::Resubmitted;
+        }
         image.note(&mut outcome);
         // Before the callback: it may close this image, which waits for all but the request it is
         // called for.
@@ -153,6 +160,20 @@ impl Round<'_> {
         }
         self.ended = Some(request);
         Reaped::Called
+    }
+
+    /// A request has failed since its bricks are out of reach. Whether it is to be sent again.
+    #[cold]
+    fn survives(&mut self, request: SlotRef, outcome: &mut Outcome, errno: Errno) -> bool {
+        let image = self.image;
+        if outcome.kind != Kind::Read {
+            return image.survive.lost(image, errno, None);
+        }
+        let ticket = std::mem::replace(&mut outcome.ticket, Ticket::Free);
+        request.start_over();
+        // First: from when it waits on, another thread may have it.
+        self.make_room(|desk| desk.queue.over(ticket));
+        image.survive.lost(image, errno, Some(request))
     }
 
     /// Notes that a call is `over`, and submits what may go now.
