@@ -143,6 +143,16 @@ static void settles(void)
     is(flush_sync(&replicated), -EIO, "nothing is settled when the fsync fails");
     is(fake_calls(FAKE_DUP) - dups, 3, "... at all");
     is(flush_sync(&replicated), 0, "the next flush succeeds");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 1\nchild_up[2] = 1\n");
+    dups = fake_calls(FAKE_DUP);
+    is(flush_sync(&replicated), 0, "with all of them back, a flush");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... settles what was written after the last one, when one was away");
+    is(flush_sync(&replicated), 0, "the one after it");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... does not");
+    fake_once(FAKE_PWRITEV_ASYNC, FAKE_FAIL, ENOTCONN, 0);
+    is(pwrite_sync(&replicated, "x", 1, 0), -ENOTCONN, "a write that finds too few of them");
+    is(flush_sync(&replicated), 0, "... and a flush that finds them all back");
+    is(fake_calls(FAKE_DUP) - dups, 2, "... settles, too");
     img_close(&replicated);
 }
 

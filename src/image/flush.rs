@@ -127,23 +127,24 @@ impl Backing {
         let connection = self.volume.connection();
         let replicas = &self.replicas;
         // Before the fsync: what is said from now on may be of a write that it does not cover.
-        let mut lacked = replicas.were_doubted();
-        lacked |= !replicas.are_whole(connection);
+        let doubted = replicas.were_doubted();
+        let mut whole = replicas.are_whole(connection);
         let flushed = self.file.flush();
-        lacked |= !replicas.are_whole(connection);
-        let settled = flushed.and_then(|()| match lacked && replicas.are_there() {
-            // A brick that has only just come back may lack some, one that has only just gone, too.
+        // A brick that has only just come back may lack some, one that has only just gone, too.
+        whole = whole && replicas.are_whole(connection);
+        if whole && !doubted {
+            return flushed;
+        }
+        let settled = flushed.and_then(|()| match replicas.are_there() {
             true => self.file.settle(),
             false => Ok(()),
         });
-        if lacked {
-            // One that is away now lacks what is written until the next flush, when it may be back.
-            if settled.is_err() || !replicas.are_whole(connection) {
-                replicas.doubt();
-            }
-            // Had the graph changed meanwhile, the second descriptor could have taken the lock with it.
-            self.lock.doubt();
+        if !whole || settled.is_err() {
+            // What is away lacks what is written until the next flush, and may be back by then.
+            replicas.doubt();
         }
+        // Had the graph changed meanwhile, the second descriptor could have taken the lock with it.
+        self.lock.doubt();
         settled
     }
 }

@@ -235,7 +235,11 @@ impl Survive {
             OnDisconnect::Report => RETRY,
             OnDisconnect::Stall(time) => time,
         };
-        let until = request.waits_until(now.saturating_add(ns(time)));
+        let first = now.saturating_add(ns(time));
+        let until = request.waits_until(first);
+        if self.policy == OnDisconnect::Report && until != first {
+            return false;
+        }
         // Looked at under the lock: whoever cancels it does so before it looks for it here.
         if now >= until || request.stands() {
             return false;
@@ -378,7 +382,11 @@ impl Survive {
         {
             let mut state = self.state.lock();
             state.looking = false;
-            state.again = now_ns().saturating_add(ns(PAUSE));
+            // Those that fail while others are sent again have their own look; each only one.
+            state.again = match found {
+                Found::Answers => 0,
+                _ => now_ns().saturating_add(ns(PAUSE)),
+            };
             match found {
                 Found::Answers | Found::Anew(_) => self.go_on(&mut state, &opened),
                 Found::Nothing if state.stalled_until.is_some() => {}
