@@ -53,7 +53,7 @@ static void is_reported(const char *state, const char *brick)
     ok(run_until(reported, text, 20), "... and so are the others, and counted: %s", last_report());
     ok(t_reports_of(BLK_REPORT_WARNING) <= 2, "in a sentence or two: %u", t_reports_of(BLK_REPORT_WARNING));
     t_forget_reports();
-    run_for(2.2);
+    run_for(1.2);
     is(t_reports(), 0, "once");
     fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
     fake.set_mode(FAKE_THREAD, 0);
@@ -70,7 +70,7 @@ static void not_the_hosts_time(void)
 
     open_it("1");
     ok(io_pwrite(&io, &img, data, BLOCK, 0), "a write that is done");
-    usleep(2500 * 1000);
+    usleep(2100 * 1000);
     is(t_reports(), 0, "... and that the host does not ask for is not slow");
     is(io_wait(&io), 0, "... and succeeds");
     img_close(&img);
@@ -113,13 +113,16 @@ static void options(void)
 static void one_thread(void)
 {
     struct img more[4];
-    unsigned i;
+    int i;
 
-    for (i = 0; i < T_COUNT(more); i++)
+    for (i = 0; i < (int)T_COUNT(more); i++)
         if (img_open(&more[i], fake_uri("vol", "slow"), 0, NULL))
             t_die("cannot open: %s", more[i].error.message);
+    /* It has its name when it runs. */
+    for (i = 0; i < 1000 && threads_named("blkg-watch") == 0; i++)
+        t_poll(10);
     is(threads_named("blkg-watch"), 1, "one thread looks after all images");
-    for (i = 0; i < T_COUNT(more); i++)
+    for (i = 0; i < (int)T_COUNT(more); i++)
         img_close(&more[i]);
     for (i = 0; i < 1000 && threads_named("blkg-watch"); i++)
         t_poll(10);

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// So long a sentence waits for what is known of the bricks.
-const PATIENCE_NS: u64 = 3_000_000_000;
+const PATIENCE_NS: u64 = 1_500_000_000;
 
 /// Of one image.
 pub(super) struct Slow {
