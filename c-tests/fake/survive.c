@@ -12,15 +12,22 @@ enum { BYTES = 65536, BLOCK = 4096 };
 static struct img img;
 static unsigned char data[BYTES];
 
-static void open_it(const char *name, const char *locking)
+static void open_in(const char *volume, const char *name, const char *locking)
 {
-    fake_open(&img, name, BYTES);
-    img_close(&img);
-    if (img_open(&img, fake_uri("vol", name), BLK_O_RDWR, "locking", locking, NULL))
+    struct BlkError error = {.struct_size = sizeof(error)};
+
+    if (img_create(fake_uri(volume, name), "65536", &error))
+        t_die("cannot create %s: %s", name, error.message);
+    if (img_open(&img, fake_uri(volume, name), BLK_O_RDWR, "locking", locking, NULL))
         t_die("cannot open %s: %s", name, img.error.message);
     pattern_fill(data, BYTES, 1, 0);
     is(pwrite_sync(&img, data, BYTES, 0), 0, "%s: an image full of data", name);
     t_forget_reports();
+}
+
+static void open_it(const char *name, const char *locking)
+{
+    open_in("vol", name, locking);
 }
 
 static int read_block(int64_t offset)
@@ -173,6 +180,23 @@ static void not_when_locked(void)
     img_close(&img);
 }
 
+/* Another opening of a file that grows can have it lose its length there. */
+static void not_when_sharded(void)
+{
+    uint64_t opens;
+
+    open_in("sharded", "sharded", "off");
+    opens = fake_calls(FAKE_OPEN);
+    fd_is_bad(EBADFD);
+    is(read_block(0), -EBADFD, "a read on a sharded volume that answers EBADFD");
+    is(fake_calls(FAKE_OPEN), opens, "... opens nothing");
+    is(read_block(0), 0, "the next one succeeds");
+    fake_once(FAKE_PREADV_ASYNC, FAKE_FAIL, ENOTCONN, 0);
+    run_for(1.1);
+    is(read_block(0), 0, "and one whose brick is back by now is sent again");
+    img_close(&img);
+}
+
 /* ---- another file has its name ---------------------------------------------------------------------------------------------- */
 
 static void *call(const char *name)
@@ -276,6 +300,7 @@ int main(void)
     brick_is_away();
     never_a_write();
     not_when_locked();
+    not_when_sharded();
     is_another(true);
     is_another(false);
     old_calls_end();

@@ -155,6 +155,17 @@ void params_free(void)
     options = NULL;
 }
 
+static bool is_of_open_only(const char *name)
+{
+    static const char *const names[] = {"filename", "share-rw", "on-disconnect", "slow-request"};
+    unsigned i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return false;
+}
+
 BlkOption *params_options(const char *size)
 {
     BlkOption *result = calloc(option_count + 2, sizeof(*result));
@@ -165,7 +176,7 @@ BlkOption *params_options(const char *size)
         return NULL;
     }
     for (i = 0; i < option_count; i++)
-        if (!size || (strcmp(options[i].name, "filename") != 0 && strcmp(options[i].name, "share-rw") != 0))
+        if (!size || !is_of_open_only(options[i].name))
             result[n++] = options[i];
     if (size) {
         result[n].name = "size";

@@ -176,7 +176,7 @@ pub(super) fn change_soon<T>(id: ImageId, body: impl FnOnce(&mut Opened) -> T) -
 }
 
 /// The images that are open, but for those that just come or go. Waits for nobody.
-pub(super) fn each(body: impl Fn(&Opened)) {
+pub(super) fn each(mut body: impl FnMut(&Opened)) {
     let used = PLAN.lock().used;
     for number in 0..used {
         let occupant = place(number).0.try_read();

@@ -5,9 +5,10 @@
 //! What the client knows of its bricks is read on a thread of [`worker`](crate::worker), since a volume
 //! whose graph changes can make even that wait. When it does, the sentence comes without.
 
+use super::watch::Errand;
 use super::*;
 use crate::request::now_ns;
-use crate::worker::{Job, Lane, WORKERS};
+use crate::worker::{Job, Lane};
 use std::cell::RefCell;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -61,9 +62,9 @@ impl Slow {
     }
 
     /// Once a second. Waits for nobody. Called during a visit.
-    pub(super) fn tick(self: &Arc<Self>, image: &Image) {
+    pub(super) fn tick(self: &Arc<Self>, image: &Image) -> Option<Errand> {
         if self.limit_ns == 0 {
-            return;
+            return None;
         }
         let now = now_ns();
         let late = {
@@ -72,19 +73,22 @@ impl Slow {
                 None => None,
                 Some(burst) if now > burst.found_ns + PATIENCE_NS => untold.take(),
                 // One sentence at a time.
-                Some(_) => return,
+                Some(_) => return None,
             }
         };
         if let Some(burst) = late {
             let sentence = Arc::new(Sentence(self.sentence(&burst, None)));
             // A lane of its own: the other one's threads hang.
-            return WORKERS.start(&Lane::new(), sentence);
+            return Some(Errand {
+                lane: Lane::new(),
+                job: sentence,
+            });
         }
-        let Some(burst) = self.find(image, now) else {
-            return;
-        };
-        *self.untold.lock() = Some(burst);
-        WORKERS.start(&self.lane, self.clone());
+        *self.untold.lock() = Some(self.find(image, now)?);
+        Some(Errand {
+            lane: self.lane.clone(),
+            job: self.clone(),
+        })
     }
 
     /// Requests that are too old by now and were not before.

@@ -21,6 +21,7 @@
 //!
 //! Looking blocks, so it is done on a thread of [`worker`](crate::worker), once a second at most.
 
+use super::watch::Errand;
 use super::*;
 use crate::gfapi::Replicas;
 use crate::options::OnDisconnect;
@@ -46,6 +47,9 @@ pub(super) struct Survive {
     /// Which file it is: half of its GFID.
     inode: libc::ino_t,
     policy: OnDisconnect,
+    /// To open it anew while it grows would have GlusterFS take a length for its own that lacks the
+    /// growth, see [`Length`].
+    is_sharded: bool,
     replicas: Arc<Replicas>,
     lane: Arc<Lane>,
     /// Another file has its name, and it is gone itself.
@@ -135,6 +139,7 @@ impl Survive {
             flags,
             inode,
             policy,
+            is_sharded: backing.volume.connection().is_sharded(),
             replicas: backing.replicas.clone(),
             lane: backing.volume.check_lane().clone(),
             replaced: AtomicBool::new(false),
@@ -252,8 +257,9 @@ impl Survive {
         true
     }
 
-    /// Once a second. Waits for nobody. Called during a visit.
-    pub(super) fn tick(self: &Arc<Self>, image: &Image) {
+    /// Once a second. Waits for nobody. Called during a visit; what there is to do then may fail only
+    /// after it.
+    pub(super) fn tick(self: &Arc<Self>, image: &Image) -> Option<Errand> {
         let now = now_ns();
         let to_look = {
             let mut state = self.state.lock();
@@ -267,9 +273,10 @@ impl Survive {
             state.looking |= due;
             due
         };
-        if to_look {
-            WORKERS.start(&self.lane, self.clone());
-        }
+        to_look.then(|| Errand {
+            lane: self.lane.clone(),
+            job: self.clone(),
+        })
     }
 
     /// Nothing waits any more: what does has failed.
@@ -322,6 +329,12 @@ impl Survive {
 
     fn look(&self, backing: &Backing, suspect: bool) -> Found<File> {
         let old = answers(&backing.file);
+        if self.is_sharded {
+            return match old {
+                Ok(()) => Found::Answers,
+                Err(_) => Found::Nothing,
+            };
+        }
         if backing.lock.is_used() {
             return match old {
                 Ok(()) => Found::Answers,

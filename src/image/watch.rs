@@ -5,11 +5,19 @@
 use super::registry;
 use crate::error::Errno;
 use crate::gfapi::spawn_quietly;
+use crate::worker::{Job, Lane, WORKERS};
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Something to be done by a thread that may wait.
+pub(super) struct Errand {
+    pub(super) lane: Arc<Lane>,
+    pub(super) job: Arc<dyn Job>,
+}
 
 struct Watch {
     images: usize,
@@ -62,10 +70,14 @@ fn run() {
         parking_lot::MutexGuard::unlocked(&mut watch, || {
             // A panic must not end the watch over the other images. AssertUnwindSafe: as in `guard`.
             let _ = catch_unwind(AssertUnwindSafe(|| {
+                let mut errands = Vec::new();
                 registry::each(|opened| {
-                    opened.image.survive.tick(&opened.image);
-                    opened.image.slow.tick(&opened.image);
+                    errands.extend(opened.image.survive.tick(&opened.image));
+                    errands.extend(opened.image.slow.tick(&opened.image));
                 });
+                for Errand { lane, job } in errands {
+                    WORKERS.start(&lane, job);
+                }
             }));
         });
     }
