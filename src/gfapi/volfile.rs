@@ -174,6 +174,10 @@ pub struct Replicas {
     sets: Mutex<Sets>,
     /// One may have lacked a brick since what was written was noted last.
     doubted: AtomicBool,
+    /// The file was written, and not flushed since.
+    written: AtomicBool,
+    /// Somebody is looking.
+    looked_at: AtomicBool,
 }
 
 struct Sets {
@@ -196,7 +200,40 @@ impl Replicas {
         Replicas {
             sets: Mutex::new(sets),
             doubted: AtomicBool::new(false),
+            written: AtomicBool::new(false),
+            looked_at: AtomicBool::new(false),
         }
+    }
+
+    /// The file was written.
+    pub fn note_write(&self) {
+        if !self.written.load(Ordering::Relaxed) {
+            self.written.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A flush begins.
+    pub fn note_flush(&self) {
+        self.written.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody should look, now and then, if a brick is away that may be back by the next
+    /// flush. Then it has to be followed by [`Replicas::looked`].
+    pub fn want_look(&self) -> bool {
+        let want = self.written.load(Ordering::SeqCst) && !self.doubted.load(Ordering::SeqCst);
+        want && self
+            .sets
+            .try_lock()
+            .is_some_and(|sets| !sets.paths.is_empty())
+            && !self.looked_at.swap(true, Ordering::SeqCst)
+    }
+
+    /// Somebody has looked.
+    pub fn looked(&self, are_whole: bool) {
+        if !are_whole {
+            self.doubt();
+        }
+        self.looked_at.store(false, Ordering::SeqCst);
     }
 
     /// One may have lacked a brick by now, and it may be back when the next flush looks.

@@ -127,6 +127,7 @@ impl Backing {
         let connection = self.volume.connection();
         let replicas = &self.replicas;
         // Before the fsync: what is said from now on may be of a write that it does not cover.
+        replicas.note_flush();
         let doubted = replicas.were_doubted();
         let mut whole = replicas.are_whole(connection);
         let flushed = self.file.flush();

@@ -54,6 +54,9 @@ impl Image {
             self.length.grown(outcome.result.is_ok().then_some(end));
         }
         if outcome.kind.changes() {
+            if outcome.result.is_ok() {
+                self.survive.note_write();
+            }
             self.length.changed();
         }
         self.watch_health(outcome);

@@ -191,11 +191,13 @@ fn told(volume: &str, bricks: Option<Vec<Brick>>) -> String {
 
 impl Job for Slow {
     fn run(&self) -> bool {
-        let Some(backing) = registry::visit(self.id).map(|opened| opened.backing.clone()) else {
+        // Not the file, which is its image's to close.
+        let visit = registry::visit(self.id);
+        let Some(volume) = visit.map(|opened| opened.backing.volume.clone()) else {
             return false;
         };
-        let bricks = backing.volume.connection().bricks();
-        drop(backing);
+        let bricks = volume.connection().bricks();
+        drop(volume);
         let burst = self.untold.lock().take();
         if let Some(burst) = burst {
             report::report(Level::Warning, &self.sentence(&burst, bricks));

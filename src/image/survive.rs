@@ -279,6 +279,29 @@ impl Survive {
         })
     }
 
+    /// A request has changed what the image holds.
+    pub(super) fn note_write(&self) {
+        self.replicas.note_write();
+    }
+
+    /// Whether a replica's bricks should be looked at, as many do for one connection: see [`Absent`].
+    pub(super) fn wants_look(&self, looks: &mut Vec<Absent>) {
+        if !self.replicas.want_look() {
+            return;
+        }
+        let seen = (self.id, self.replicas.clone());
+        let same = looks
+            .iter_mut()
+            .find(|look| Arc::ptr_eq(&look.lane, &self.lane));
+        match same {
+            Some(look) => look.images.push(seen),
+            None => looks.push(Absent {
+                lane: self.lane.clone(),
+                images: vec![seen],
+            }),
+        }
+    }
+
     /// Nothing waits any more: what does has failed.
     fn give_up(&self, state: &mut State, image: &Image, errno: Errno) {
         end_all(state.parked.drain(..));
@@ -463,6 +486,41 @@ impl Survive {
                 ),
             ),
             _ => {}
+        }
+    }
+}
+
+/// A look at the bricks of replicas, for all images of a connection that were written and not flushed
+/// since: of what is written while a brick is away the others have to take note when the next flush ends,
+/// though it may be back by then, see [`Replicas`].
+pub(super) struct Absent {
+    lane: Arc<Lane>,
+    images: Vec<(ImageId, Arc<Replicas>)>,
+}
+
+impl Absent {
+    pub(super) fn errand(self) -> Errand {
+        Errand {
+            lane: self.lane.clone(),
+            job: Arc::new(self),
+        }
+    }
+}
+
+impl Job for Absent {
+    fn run(&self) -> bool {
+        for (id, replicas) in &self.images {
+            // Not the file, which is its image's to close.
+            let volume = registry::visit(*id).map(|opened| opened.backing.volume.clone());
+            let whole = volume.map(|volume| replicas.are_whole(volume.connection()));
+            replicas.looked(whole.unwrap_or(true));
+        }
+        false
+    }
+
+    fn fail(&self, _why: Errno) {
+        for (_, replicas) in &self.images {
+            replicas.looked(true);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! that waits, neither for a brick nor for the host.
 
 use super::registry;
+use super::survive::Absent;
 use crate::error::Errno;
 use crate::gfapi::spawn_quietly;
 use crate::worker::{Job, Lane, WORKERS};
@@ -70,11 +71,13 @@ fn run() {
         parking_lot::MutexGuard::unlocked(&mut watch, || {
             // A panic must not end the watch over the other images. AssertUnwindSafe: as in `guard`.
             let _ = catch_unwind(AssertUnwindSafe(|| {
-                let mut errands = Vec::new();
+                let (mut errands, mut looks) = (Vec::new(), Vec::new());
                 registry::each(|opened| {
+                    opened.image.survive.wants_look(&mut looks);
                     errands.extend(opened.image.survive.tick(&opened.image));
                     errands.extend(opened.image.slow.tick(&opened.image));
                 });
+                errands.extend(looks.into_iter().map(Absent::errand));
                 for Errand { lane, job } in errands {
                     WORKERS.start(&lane, job);
                 }
