@@ -598,7 +598,8 @@ typedef struct BlkStatistics {
      */
     uint64_t fsyncs;
     /**
-     * Requests that went through memory of the library's, for the sake of alignment.
+     * With BLK_O_NOCACHE: requests that O_DIRECT does not take, since they are not made of whole
+     * blocks.
      */
     uint64_t bounced;
     /**
@@ -671,7 +672,15 @@ typedef struct BlkDriver {
      * with BLK_O_NOCACHE, and without effect on sharded volumes; the README says what `on` costs when a
      * brick is lost) · `connect-timeout` seconds, 1
      * to 3600, default 30 · `keep-connection` seconds, 0 to 3600, default 30, that the connection is
-     * kept for the next image after this one, when it is the last · `logfile` path of the file that
+     * kept for the next image after this one, when it is the last · `on-disconnect`
+     * report|stall:SECONDS, 0 to 86400, default report: whether requests fail at once while the bricks
+     * are out of reach, or those that were not sent, and reads, wait so long for them (-EINVAL with
+     * write-cache=on; a write, discard, write of zeroes or flush that was sent and failed is reported in
+     * any case, and never sent again by the library; what waits too long ends with -ENOTCONN or -EBADFD,
+     * by aio_cancel with -ECANCELED, and close ends the waiting) · `slow-request` seconds, 0 (never) to
+     * 86400, default 30, after which a request that has not ended is reported once
+     * (BLK_REPORT_WARNING, on a thread of the library's), with the bricks that are not connected ·
+     * `logfile` path of the file that
      * libgfapi's messages go to, - for stderr, and `debug` their level, 0 (none) to 9 (all), default
      * 4 (errors); without both of them there are none · `ping-timeout` seconds, 1 to 1013, after which
      * a silent brick is given up, and `frame-timeout` seconds, 1 to 86400, after which a single request

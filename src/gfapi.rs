@@ -35,7 +35,7 @@ pub use lock::Hold;
 use lock::LockOwner;
 pub use socket::connect_socket;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
-pub use volfile::Replicas;
+pub use volfile::{Brick, Replicas};
 
 use crate::error::Errno;
 use libc::iovec;

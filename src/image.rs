@@ -4,7 +4,7 @@
 //! A request is accepted during a [`Visit`], and closing begins when no visit is under way, so that
 //! none slips in behind the drain.
 //!
-//! Locks, outermost first: a visit, that of the image's lock, the length's, the desk, then what a request meets on its way, each
+//! Locks, outermost first: a visit, that of the image's lock, the length's, `survive`'s, the desk, then what a request meets on its way, each
 //! for itself: the line of the flushes, the workers' room, the completions'. A callback runs under
 //! none of them.
 
@@ -21,10 +21,13 @@ mod quiet;
 mod reap;
 mod registry;
 mod reopen;
+mod slow;
 mod statistics;
 mod status;
+mod survive;
 mod time;
 mod trace;
+mod watch;
 mod zeroes;
 
 use attach::Watching;
@@ -37,21 +40,24 @@ use quiet::Quiet;
 use reap::{Reaped, Round};
 pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, look, visit};
 use reopen::Reopening;
+use slow::Slow;
 use statistics::{Clock, Statistics};
 pub use statistics::{Event, Format, Operations, Snapshot};
 pub use status::Content;
 use status::Status;
+use survive::{Survive, is_loss};
 use time::{Delays, Handy, Time};
 use trace::Trace;
+use watch::Watched;
 use zeroes::Zeroes;
 
 use crate::completion::Lease;
 use crate::error::{Errno, Error, Result, Stage};
-use crate::gfapi::{self, Connection, File, Replicas};
+use crate::gfapi::{self, Brick, Connection, File, Replicas};
 use crate::options::{ImageLocation, MAX_END, SECTOR, Verbosity};
 use crate::queue::{Queue, Range, Ticket};
 use crate::report::{self, Level};
-use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Slab, SlotRef};
+use crate::request::{Ask, COMPLETIONS, Handle, Kind, Next, Outcome, Seen, Slab, SlotRef};
 use crate::volume::Connected;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock};
 use std::collections::VecDeque;
@@ -95,6 +101,9 @@ pub struct Image {
     /// storage. 0 for none.
     owed: AtomicI32,
     reopening: Reopening,
+    survive: Arc<Survive>,
+    slow: Arc<Slow>,
+    _watched: Watched,
     /// The last request failed; a storm of failures is reported once.
     failing: AtomicBool,
     clock: Clock,
@@ -131,8 +140,8 @@ struct Backing {
     file: File,
     lock: Arc<ImageLock>,
     status: Status,
-    volume: Connected,
-    replicas: Replicas,
+    volume: Arc<Connected>,
+    replicas: Arc<Replicas>,
 }
 
 /// Every file system holds files of this size.
@@ -201,6 +210,9 @@ impl Image {
                 self.outstanding.store(outstanding, Ordering::Relaxed);
                 if let Some(statistics) = &self.statistics {
                     statistics.accepted(ask.kind, outstanding);
+                    if file.bounces(ask.offset, ask.length) {
+                        statistics.count(Event::Bounced, 1);
+                    }
                     if request.calls() > 1 {
                         statistics.count(Event::Split, 1);
                         statistics.count(Event::SplitCall, request.calls());
@@ -450,8 +462,10 @@ impl Image {
         }
     }
 
+    /// One that is to end: it is not sent again.
     fn find(&self, handle: Handle) -> Option<SlotRef> {
-        self.desk.lock().slab.find(handle)
+        let desk = self.desk.lock();
+        desk.slab.find(handle).inspect(|request| request.stand())
     }
 
     /// Ends a request that waits, in the queue or for a thread of ours.
@@ -467,6 +481,7 @@ impl Image {
             || self.flushes.withdraw(request, is_current)
             || self.zeroes.withdraw(request, is_current)
             || self.copies.withdraw(request, is_current)
+            || self.survive.withdraw(request, is_current)
         {
             request.call_off(Errno::new(libc::ECANCELED, libc::EIO));
         }
@@ -535,6 +550,7 @@ impl Image {
         if was_open == Some(true) {
             let begun = self.clock.now();
             self.desk.lock().quiet.pull();
+            self.survive.end(self);
             self.drain();
             let drained = self.clock.now();
             self.stop_watching();
@@ -554,15 +570,18 @@ impl Image {
     fn release(&self) {
         self.abandon_reopen();
         self.zeroes.let_go();
-        // Nobody else has the backing now: what is drained holds it no more.
-        if let Some(opened) = registry::remove(self.id)
-            && let Some(backing) = Arc::into_inner(opened.backing)
+        self.survive.let_go();
+        let Some(opened) = registry::remove(self.id) else {
+            return;
+        };
+        self.lock.end(&opened.backing.file);
+        // What is drained holds the backing no more; a look at bricks that do not answer may, and closes
+        // it then.
+        if let Some(backing) = Arc::into_inner(opened.backing)
+            && let Err(errno) = backing.file.close()
         {
-            self.lock.end(&backing.file);
-            if let Err(errno) = backing.file.close() {
-                // Data that was not flushed may be lost, and nobody else would say so.
-                report::report(Level::Error, &self.failed("closing it", errno).text);
-            }
+            // Data that was not flushed may be lost, and nobody else would say so.
+            report::report(Level::Error, &self.failed("closing it", errno).text);
         }
         registry::forget(self.id);
     }
@@ -578,6 +597,9 @@ impl Image {
 
     fn failed(&self, what: &str, errno: Errno) -> Error {
         let advice = match errno.get() {
+            _ if self.survive.is_replaced() => {
+                "; it was removed, or another file was put in its place: close it and open it again"
+            }
             libc::EBADFD if self.lock.is_used() => {
                 "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
                  that another one may have written it: close the image and open it again"

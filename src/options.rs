@@ -11,6 +11,7 @@ use crate::uri::{ImageUri, Server, Transport};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 pub(crate) use table::For;
 
@@ -37,6 +38,11 @@ impl ImageLocation {
     /// Path of the image in its volume.
     pub fn path(&self) -> &CStr {
         &self.uri.path
+    }
+
+    /// Its volume, for messages.
+    pub fn volume(&self) -> String {
+        self.uri.volume.to_string_lossy().into_owned()
     }
 
     /// Whether the host asked for RDMA, which no longer exists.
@@ -130,6 +136,32 @@ pub enum Verbosity {
     All,
 }
 
+/// What becomes of requests while the bricks are out of reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// They fail at once.
+    Report,
+    /// Those that can wait do, so long at most.
+    Stall(Duration),
+}
+
+impl OnDisconnect {
+    fn parse(text: Option<&str>) -> Result<OnDisconnect> {
+        let text = text.unwrap_or("report");
+        let most = Duration::from_secs(MOST_PATIENCE);
+        let time = text.strip_prefix("stall:").and_then(digits);
+        match time.map(Duration::from_secs) {
+            Some(time) if time.is_zero() => Ok(OnDisconnect::Report),
+            Some(time) if time <= most => Ok(OnDisconnect::Stall(time)),
+            _ if text == "report" => Ok(OnDisconnect::Report),
+            _ => Err(Error::invalid(format!(
+                "on-disconnect takes report, or stall:SECONDS with a number from 0 to \
+                 {MOST_PATIENCE}, not '{text}'"
+            ))),
+        }
+    }
+}
+
 /// What `open` was asked for.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -145,6 +177,10 @@ pub struct OpenOptions {
     pub statistics: bool,
     /// Where it may not be written, it is opened for reading.
     pub auto_read_only: bool,
+    /// While the bricks are out of reach.
+    pub on_disconnect: OnDisconnect,
+    /// A request that takes longer is reported; zero: none is.
+    pub slow_request: Duration,
 }
 
 /// What `create` was asked for.
@@ -224,8 +260,11 @@ pub const SECTOR: i64 = 512;
 /// crashes, at 2^54 it hangs.
 pub const MAX_END: i64 = 1 << 52;
 
-/// Most seconds that an option takes.
+/// Most seconds that an option takes, ...
 const MAX_SECONDS: u64 = 3600;
+
+/// ... and those of them that are about requests: a day.
+const MOST_PATIENCE: u64 = 86400;
 
 impl OpenOptions {
     /// Reads the options of `open`. `protocol` is the driver's: it opens its own scheme only.
@@ -241,6 +280,8 @@ impl OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
             statistics: raw.statistics()?,
             auto_read_only: raw.auto_read_only()?,
+            on_disconnect: raw.on_disconnect(location.write_cache)?,
+            slow_request: patience("slow-request", raw.slow_request, 30)?,
             location,
             read_write,
             no_cache,
@@ -333,6 +374,8 @@ struct Raw<'a> {
     statistics: Option<&'a str>,
     trace: Option<&'a str>,
     auto_read_only: Option<&'a str>,
+    on_disconnect: Option<&'a str>,
+    slow_request: Option<&'a str>,
 }
 
 impl<'a> Raw<'a> {
@@ -367,6 +410,8 @@ impl<'a> Raw<'a> {
             "statistics" => &mut self.statistics,
             "trace" => &mut self.trace,
             "auto-read-only" => &mut self.auto_read_only,
+            "on-disconnect" => &mut self.on_disconnect,
+            "slow-request" => &mut self.slow_request,
             _ => match self.place.server(name)? {
                 Some(place) => place,
                 None => return Err(unknown(name, call)),
@@ -492,6 +537,16 @@ impl<'a> Raw<'a> {
         }
     }
 
+    fn on_disconnect(&self, write_cache: bool) -> Result<OnDisconnect> {
+        match OnDisconnect::parse(self.on_disconnect)? {
+            OnDisconnect::Stall(_) if write_cache => Err(Error::invalid(
+                "on-disconnect=stall contradicts write-cache=on, which loses acknowledged writes in an \
+                 outage however long anybody waits; leave one of them out",
+            )),
+            policy => Ok(policy),
+        }
+    }
+
     /// As QEMU's driver takes them: one alone has the other's usual value beside it.
     fn log(&self) -> Result<Option<LogSpec>> {
         let level = match self.debug {
@@ -533,13 +588,29 @@ fn unknown(name: &str, call: For) -> Error {
 
 /// An option in whole seconds.
 fn seconds(name: &str, text: Option<&str>, least: u64, default: u64) -> Result<Duration> {
+    seconds_in(name, text, least..=MAX_SECONDS, default)
+}
+
+/// The same for the time of a request, where 0 means none.
+fn patience(name: &str, text: Option<&str>, default: u64) -> Result<Duration> {
+    seconds_in(name, text, 0..=MOST_PATIENCE, default)
+}
+
+fn seconds_in(
+    name: &str,
+    text: Option<&str>,
+    range: RangeInclusive<u64>,
+    default: u64,
+) -> Result<Duration> {
     let number = match text {
         None => Some(default),
-        Some(text) => digits(text).filter(|number| (least..=MAX_SECONDS).contains(number)),
+        Some(text) => digits(text).filter(|number| range.contains(number)),
     };
     number.map(Duration::from_secs).ok_or_else(|| {
         Error::invalid(format!(
-            "{name} takes a number of seconds from {least} to {MAX_SECONDS}, not '{}'",
+            "{name} takes a number of seconds from {} to {}, not '{}'",
+            range.start(),
+            range.end(),
             text.unwrap_or_default()
         ))
     })

@@ -144,6 +144,8 @@ pub struct Queue<T> {
     calls: usize,
     /// `plug` calls less `unplug` calls.
     plugs: u32,
+    /// Nothing goes: the bricks are out of reach.
+    stalled: bool,
     waiting: VecDeque<Waiting<T>>,
     /// The requests of the call that was made last.
     members: Vec<T>,
@@ -164,6 +166,7 @@ impl<T: Copy + PartialEq> Queue<T> {
             most_read: best_transfer(sharded),
             calls: 0,
             plugs: 0,
+            stalled: false,
             waiting: VecDeque::with_capacity(MOST_MEMBERS),
             members: Vec::with_capacity(MOST_MEMBERS),
             shared: Vec::with_capacity(WINDOW),
@@ -189,7 +192,7 @@ impl<T: Copy + PartialEq> Queue<T> {
             || self.waiting.iter().any(|other| {
                 range.conflicts(&other.range) || (stream.is_some() && range.continues(&other.range))
             });
-        if !behind && self.plugs == 0 && self.has_room(stream) {
+        if !behind && self.plugs == 0 && !self.stalled && self.has_room(stream) {
             return Some(self.take_room(&range, stream, 1));
         }
         if let Some(stream) = stream {
@@ -208,6 +211,9 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// Whether the request that came last made `next` have something: its stream fills a call, or
     /// a plug holds back so many that some should go.
     pub fn is_ripe(&self) -> bool {
+        if self.stalled {
+            return false;
+        }
         if self.plugs > 0 {
             return self.is_overfull();
         }
@@ -249,7 +255,7 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// The next call to make: its requests, adjacent and in the order of their offsets. `None` when
     /// nothing waits or nothing may go.
     pub fn next(&mut self) -> Option<(&[T], Ticket)> {
-        if self.plugs > 0 && !self.is_overfull() {
+        if self.stalled || (self.plugs > 0 && !self.is_overfull()) {
             return None;
         }
         // Those of a stream without room are no reason to stop: another one may be behind them.
@@ -279,6 +285,29 @@ impl<T: Copy + PartialEq> Queue<T> {
     /// Undoes one `plug`. `next` then has what waited.
     pub fn unplug(&mut self) {
         self.plugs = self.plugs.saturating_sub(1);
+    }
+
+    /// From now on all requests wait, or not any more: `next` then has those that do.
+    pub fn stall(&mut self, stalled: bool) {
+        self.stalled = stalled;
+    }
+
+    /// A request that was sent, and has to be sent again, alone and before all that wait.
+    pub fn put_back(&mut self, request: T, range: Range) {
+        self.waiting.push_front(Waiting {
+            request,
+            range,
+            stream: None,
+        });
+    }
+
+    /// Takes all that wait out of the queue, in their order.
+    pub fn take_all(&mut self) -> Vec<T> {
+        let mut all = Vec::with_capacity(self.waiting.len());
+        while let Some(waiting) = self.take_out(0) {
+            all.push(waiting.request);
+        }
+        all
     }
 
     /// Nothing waits.

@@ -22,12 +22,15 @@
 //! again for each of them alone, so that each gets its own verdict.
 
 mod copying;
+mod glance;
 mod part;
 mod shared;
 mod slab;
 mod zeroes;
 
 pub use copying::Copying;
+use glance::Glance;
+pub use glance::{Seen, now_ns};
 pub use part::MAX_IOV;
 use part::{Part, cut, is_one_call, zero_fill};
 pub use slab::{COMPLETIONS, Handle, Slab, SlotRef};
@@ -240,6 +243,7 @@ pub struct Slot {
     index: u32,
     body: UnsafeCell<Body>,
     generation: AtomicU32,
+    glance: Glance,
     /// Taken from the ready list for good: its callback runs or has run.
     delivered: AtomicBool,
     /// Leads a shared call that is under way.
@@ -340,6 +344,7 @@ impl Slot {
             index,
             body: UnsafeCell::new(Body::new(std::ptr::null())),
             generation: AtomicU32::new(generation),
+            glance: Glance::new(),
             delivered: AtomicBool::new(false),
             leads: AtomicBool::new(false),
         }
@@ -363,6 +368,14 @@ impl SlotRef {
         body.iov
             .extend(ask.buffers.0.iter().filter(|element| element.iov_len > 0));
         body.ticket = Ticket::Free;
+        self.slot().glance.begin(ask);
+        self.lay_out(body);
+        // Release: whoever sees this also sees that the slot's last request is over.
+        self.slot().delivered.store(false, Ordering::Release);
+    }
+
+    /// Makes its parts, of which nothing is done.
+    fn lay_out(self, body: &mut Body) {
         let slot: *const Slot = self.slot();
         body.one_call = is_one_call(body);
         if body.one_call {
@@ -371,8 +384,14 @@ impl SlotRef {
             body.parts.clear();
             cut(body, |offset, length| Part::new(slot, offset, length));
         }
-        // Release: whoever sees this also sees that the slot's last request is over.
-        self.slot().delivered.store(false, Ordering::Release);
+    }
+
+    /// Makes a request that has failed, and was not delivered, one that was not sent yet.
+    pub fn start_over(self) {
+        // SAFETY: ready and taken by this thread: ours alone.
+        let body = unsafe { &mut *self.slot().body.get() };
+        body.ticket = Ticket::Free;
+        self.lay_out(body);
     }
 
     /// How many calls it takes alone, more than one if it was cut. Of a request that was begun by this

@@ -44,6 +44,8 @@ struct Volume {
     flush_lane: Arc<Lane>,
     /// For their writes of zeroes.
     zero_lane: Arc<Lane>,
+    /// For looking whether the bricks answer.
+    check_lane: Arc<Lane>,
 }
 
 type Outcome = std::result::Result<Connection, Failure>;
@@ -82,6 +84,11 @@ impl Connected {
     /// Where their writes of zeroes do.
     pub fn zero_lane(&self) -> &Arc<Lane> {
         &self.volume.zero_lane
+    }
+
+    /// Where looking whether their bricks answer does.
+    pub fn check_lane(&self) -> &Arc<Lane> {
+        &self.volume.check_lane
     }
 
     /// Whether it was made for an earlier image.
@@ -176,6 +183,7 @@ fn find(spec: &ConnectSpec) -> (Arc<Volume>, bool) {
                 settled: Condvar::new(),
                 flush_lane: Lane::new(),
                 zero_lane: Lane::new(),
+                check_lane: Lane::new(),
             });
             volumes.retain(|_, weak| weak.strong_count() > 0);
             volumes.insert(spec.clone(), Arc::downgrade(&volume));

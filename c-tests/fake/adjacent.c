@@ -104,7 +104,7 @@ static void failing_calls(void)
         for (call = 1; call <= WRITE_CALLS; call++)
             failing_call(true, actions[i], ENOSPC, call);
         for (call = 1; call <= READ_CALLS; call++)
-            failing_call(false, actions[i], ENOTCONN, call);
+            failing_call(false, actions[i], EIO, call);
     }
     rule = fake_always(FAKE_PWRITEV_ASYNC, FAKE_FAIL, EDQUOT, 0);
     submit(true);

@@ -110,6 +110,11 @@ static void bricks_are(const char *state)
     img_close(&shown);
 }
 
+static bool one_more_close(void *before)
+{
+    return fake_calls(FAKE_CLOSE) > *(uint64_t *)before;
+}
+
 /* On replica volumes, a descriptor that is made and closed again lets the bricks note what one of them lacks. */
 static void settles(void)
 {
@@ -143,6 +148,24 @@ static void settles(void)
     is(flush_sync(&replicated), -EIO, "nothing is settled when the fsync fails");
     is(fake_calls(FAKE_DUP) - dups, 3, "... at all");
     is(flush_sync(&replicated), 0, "the next flush succeeds");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 1\nchild_up[2] = 1\n");
+    dups = fake_calls(FAKE_DUP);
+    is(flush_sync(&replicated), 0, "with all of them back, a flush");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... settles what was written after the last one, when one was away");
+    is(flush_sync(&replicated), 0, "the one after it");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... does not");
+    fake_once(FAKE_PWRITEV_ASYNC, FAKE_FAIL, ENOTCONN, 0);
+    is(pwrite_sync(&replicated, "x", 1, 0), -ENOTCONN, "a write that finds too few of them");
+    is(flush_sync(&replicated), 0, "... and a flush that finds them all back");
+    is(fake_calls(FAKE_DUP) - dups, 2, "... settles, too");
+    is(flush_sync(&replicated) | pwrite_sync(&replicated, "x", 1, 0), 0, "a write");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 0\nchild_up[2] = 1\n");
+    closes = fake_calls(FAKE_CLOSE);
+    ok(run_until(one_more_close, &closes, 20), "... without a flush, while one is down: somebody looks");
+    run_for(0.1);
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 1\nchild_up[2] = 1\n");
+    is(flush_sync(&replicated), 0, "... so that a flush when it is back");
+    is(fake_calls(FAKE_DUP) - dups, 3, "... settles, too");
     img_close(&replicated);
 }
 

@@ -44,7 +44,7 @@ static const struct {
     int64_t arg;
 } faults[] = {
     {"EIO", FAKE_FAIL, EIO, FAKE_THREAD, 0},
-    {"ENOTCONN", FAKE_FAIL, ENOTCONN, FAKE_THREAD, 0},
+    {"EDQUOT", FAKE_FAIL, EDQUOT, FAKE_THREAD, 0},
     {"errno 0", FAKE_FAIL, 0, FAKE_THREAD, 0},
     {"a refused submit", FAKE_REFUSE, ENOMEM, FAKE_THREAD, 0},
     {"EIO inline", FAKE_FAIL, EIO, FAKE_INLINE, 0},

@@ -57,15 +57,15 @@ static void short_reads(int mode, const char *name)
 
 static void rest_fails(void)
 {
-    struct fake_rule second = {FAKE_PREADV_ASYNC, FAKE_FAIL, ENOTCONN, 0, 2, 0, 1, NULL};
+    struct fake_rule second = {FAKE_PREADV_ASYNC, FAKE_FAIL, EDQUOT, 0, 2, 0, 1, NULL};
 
     fake_once(FAKE_PREADV_ASYNC, FAKE_SHORT, 0, 100);
     fake.add_rule(&second);
-    is(read_in_three(8192, 0), -ENOTCONN, "the rest of a short read fails");
+    is(read_in_three(8192, 0), -EDQUOT, "the rest of a short read fails");
     second.action = FAKE_REFUSE;
     fake_once(FAKE_PREADV_ASYNC, FAKE_SHORT, 0, 100);
     fake.add_rule(&second);
-    is(read_in_three(8192, 0), -ENOTCONN, "the rest of a short read is refused by libgfapi");
+    is(read_in_three(8192, 0), -EDQUOT, "the rest of a short read is refused by libgfapi");
 }
 
 static void past_the_end(void)

@@ -62,9 +62,9 @@ static struct node *add(struct volume *volume, const char *path, bool is_dir,
 
 static bool furnish(struct volume *volume)
 {
-    /* The state of the replica translator, which a test writes. */
+    /* The state of the replica translator and of the client's, which a test writes. */
     static const char *const dirs[] = {"", "dir", ".meta", ".meta/graphs", ".meta/graphs/active",
-                                       ".meta/graphs/active/replicate-0"};
+                                       ".meta/graphs/active/replicate-0", ".meta/graphs/active/client-0"};
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
         if (!add(volume, dirs[i], true, 0755))

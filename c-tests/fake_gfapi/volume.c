@@ -269,7 +269,8 @@ EXPORT ssize_t glfs_get_volfile(glfs_t *fs, void *buf, size_t len)
         !check_fs(FAKE_GET_VOLFILE, fs))
         return -1;
     size = snprintf(text, sizeof(text),
-                    "volume client-0\n    type protocol/client\nend-volume\n%s%s"
+                    "volume client-0\n    type protocol/client\n    option remote-host node\n"
+                    "    option remote-subvolume /brick\nend-volume\n%s%s"
                     "volume write-behind\n    type performance/write-behind\nend-volume\n",
                     after(fs->volume_name, "replicated")
                         ? "volume replicate-0\n    type cluster/replicate\nend-volume\n"

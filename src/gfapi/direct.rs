@@ -51,8 +51,6 @@ pub(super) struct Aside {
     learned: AtomicBool,
     /// Written since the last flush.
     written: AtomicBool,
-    /// Requests that went this way.
-    bounced: AtomicU64,
 }
 
 /// Nothing goes the direct way.
@@ -80,7 +78,6 @@ impl Aside {
             guess,
             learned: AtomicBool::new(false),
             written: AtomicBool::new(false),
-            bounced: AtomicU64::new(0),
         }))
     }
 
@@ -90,7 +87,6 @@ impl Aside {
 
     /// All that goes aside passes here.
     fn enter(&self, writes: bool) -> &File {
-        self.bounced.fetch_add(1, Ordering::Relaxed);
         if writes {
             self.written.store(true, Ordering::SeqCst);
         }
@@ -138,11 +134,10 @@ impl File {
         }
     }
 
-    /// Reads and writes that were not made of whole blocks.
-    #[allow(dead_code, reason = "for the statistics of an image")]
-    pub fn bounced(&self) -> u64 {
-        let bounced = self.1.as_ref().map(|aside| &aside.bounced);
-        bounced.map_or(0, |bounced| bounced.load(Ordering::Relaxed))
+    /// Whether a request is not made of whole blocks, as far as is known, and goes aside.
+    pub fn bounces(&self, offset: i64, length: i64) -> bool {
+        let aside = self.1.as_ref();
+        aside.is_some_and(|aside| aside.takes(offset, length))
     }
 
     /// Looks what the bricks take. Blocks.

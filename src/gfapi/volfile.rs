@@ -5,6 +5,7 @@ use super::{Connection, File, sys};
 use parking_lot::Mutex;
 use std::ffi::CString;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// As often a volume's description is asked for.
@@ -56,12 +57,29 @@ impl Connection {
         None
     }
 
+    /// The volume's bricks as the client sees them; one that does not answer counts as connected until
+    /// it is given up. `None` when it does not say. Asks no brick.
+    pub fn bricks(&self) -> Option<Vec<Brick>> {
+        let volfile = self.volfile()?;
+        let mut bricks = Vec::new();
+        for (name, path) in client_names(&volfile) {
+            let state = self.private(&path)?;
+            let connected =
+                lines(&state).find_map(|line| line.strip_prefix(b"connected = "))? != b"0";
+            bricks.push(Brick { name, connected });
+        }
+        Some(bricks)
+    }
+
     /// Whether a replica translator, of which `path` shows the state, has all its bricks.
     fn is_whole(&self, path: &CString) -> bool {
-        let Ok(file) = File::open(self, path, libc::O_RDONLY) else {
-            return false;
-        };
-        let mut text = [0u8; 8192];
+        self.private(path).is_some_and(|state| all_up(&state))
+    }
+
+    /// What a translator shows of its state.
+    fn private(&self, path: &CString) -> Option<Vec<u8>> {
+        let file = File::open(self, path, libc::O_RDONLY).ok()?;
+        let mut text = vec![0u8; 16384];
         // SAFETY: the file is live; the buffer has so much room; the stat may be null.
         let ret = unsafe {
             sys::glfs_pread(
@@ -76,8 +94,11 @@ impl Connection {
         let _ = file.close();
         match usize::try_from(ret) {
             // All of the buffer: there may be more.
-            Ok(length) if length < text.len() => all_up(&text[..length]),
-            _ => false,
+            Ok(length) if length < text.len() => {
+                text.truncate(length);
+                Some(text)
+            }
+            _ => None,
         }
     }
 }
@@ -92,6 +113,40 @@ fn all_up(state: &[u8]) -> bool {
         .filter(|line| line.starts_with(b"child_up["))
         .peekable();
     bricks.peek().is_some() && bricks.all(|line| line.ends_with(b"] = 1"))
+}
+
+/// A brick of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brick {
+    /// host:/path
+    pub name: String,
+    /// The client has a connection to it.
+    pub connected: bool,
+}
+
+/// The bricks of a volume's description, each with the path of its translator's state.
+fn client_names(volfile: &[u8]) -> Vec<(String, CString)> {
+    let mut found = Vec::new();
+    let (mut translator, mut host, mut directory): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+    let mut is_client = false;
+    for line in lines(volfile) {
+        if let Some(rest) = line.strip_prefix(b"volume ") {
+            (translator, host, directory) = (rest.trim_ascii(), b"", b"");
+            is_client = false;
+        } else if let Some(rest) = line.strip_prefix(b"option remote-host ") {
+            host = rest.trim_ascii();
+        } else if let Some(rest) = line.strip_prefix(b"option remote-subvolume ") {
+            directory = rest.trim_ascii();
+        } else if line == b"type protocol/client" {
+            is_client = true;
+        } else if line == b"end-volume" && is_client {
+            let path = [META.as_bytes(), b"/", translator, b"/private"].concat();
+            let name = [host, b":", directory].concat();
+            let name = String::from_utf8_lossy(&name).into_owned();
+            found.extend(CString::new(path).ok().map(|path| (name, path)));
+        }
+    }
+    found
 }
 
 /// The replica translators of a volume's description.
@@ -115,7 +170,15 @@ fn replicate_names(volfile: &[u8]) -> Vec<CString> {
 /// it goes on, and an fsync does not hurry it. A brick that comes back before is taken for a good
 /// one, and answers reads with what it held when it went. It is hurried when a descriptor of the
 /// same open file is closed, which costs the bricks three rounds: so only when one is down.
-pub struct Replicas(Mutex<Sets>);
+pub struct Replicas {
+    sets: Mutex<Sets>,
+    /// One may have lacked a brick since what was written was noted last.
+    doubted: AtomicBool,
+    /// The file was written, and not flushed since.
+    written: AtomicBool,
+    /// Somebody is looking.
+    looked_at: AtomicBool,
+}
 
 struct Sets {
     /// Of the description that the paths are from.
@@ -134,12 +197,63 @@ impl Replicas {
         if !is_sharded {
             sets.look_up(connection);
         }
-        Replicas(Mutex::new(sets))
+        Replicas {
+            sets: Mutex::new(sets),
+            doubted: AtomicBool::new(false),
+            written: AtomicBool::new(false),
+            looked_at: AtomicBool::new(false),
+        }
+    }
+
+    /// The file was written.
+    pub fn note_write(&self) {
+        if !self.written.load(Ordering::Relaxed) {
+            self.written.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A flush begins.
+    pub fn note_flush(&self) {
+        self.written.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody should look, now and then, if a brick is away that may be back by the next
+    /// flush. Then it has to be followed by [`Replicas::looked`].
+    pub fn want_look(&self) -> bool {
+        let want = self.written.load(Ordering::SeqCst) && !self.doubted.load(Ordering::SeqCst);
+        want && self
+            .sets
+            .try_lock()
+            .is_some_and(|sets| !sets.paths.is_empty())
+            && !self.looked_at.swap(true, Ordering::SeqCst)
+    }
+
+    /// Somebody has looked.
+    pub fn looked(&self, are_whole: bool) {
+        if !are_whole {
+            self.doubt();
+        }
+        self.looked_at.store(false, Ordering::SeqCst);
+    }
+
+    /// One may have lacked a brick by now, and it may be back when the next flush looks.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that was said since the last call.
+    pub fn were_doubted(&self) -> bool {
+        self.doubted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether there are any.
+    pub fn are_there(&self) -> bool {
+        !self.sets.lock().paths.is_empty()
     }
 
     /// Whether none lacks a brick. Asks no brick.
     pub fn are_whole(&self, connection: &Connection) -> bool {
-        let mut sets = self.0.lock();
+        let mut sets = self.sets.lock();
         if sets.paths.is_empty() {
             return true;
         }
@@ -196,6 +310,24 @@ mod tests {
             .map(std::ffi::CStr::to_owned)
         );
         assert!(replicate_names(b"").is_empty());
+    }
+
+    #[test]
+    fn bricks_are_named_as_an_administrator_knows_them() {
+        let volfile = b"volume v-client-0\n    type protocol/client\n    option remote-subvolume /b/1\n    \
+            option remote-host node1\nend-volume\n\nvolume v-client-1\n    type protocol/client\n    \
+            option remote-host node2\n    option remote-subvolume /b/2\nend-volume\n\
+            volume v-dht\n    type cluster/distribute\nend-volume\n";
+        let names: Vec<(String, CString)> = client_names(volfile);
+        assert_eq!(
+            names,
+            [
+                ("node1:/b/1", c"/.meta/graphs/active/v-client-0/private"),
+                ("node2:/b/2", c"/.meta/graphs/active/v-client-1/private")
+            ]
+            .map(|(name, path)| (name.to_owned(), path.to_owned()))
+        );
+        assert!(client_names(b"").is_empty());
     }
 
     #[test]

@@ -25,6 +25,14 @@ struct Line {
     covered: VecDeque<SlotRef>,
     /// The workers have the job.
     at_work: bool,
+    /// No fsync begins: the bricks are out of reach.
+    stalled: bool,
+}
+
+impl Line {
+    fn is_to_start(&mut self) -> bool {
+        !self.stalled && !std::mem::replace(&mut self.at_work, true)
+    }
 }
 
 impl Flushes {
@@ -36,6 +44,7 @@ impl Flushes {
                 backing: None,
                 covered: VecDeque::with_capacity(64),
                 at_work: false,
+                stalled: false,
             }),
             statistics,
             trace,
@@ -48,11 +57,39 @@ impl Flushes {
             let mut line = self.line.lock();
             line.waiting.push_back(request);
             line.backing.get_or_insert_with(|| backing.clone());
-            !std::mem::replace(&mut line.at_work, true)
+            line.is_to_start()
         };
         if to_start {
             WORKERS.start(backing.volume.flush_lane(), self.clone());
         }
+    }
+
+    /// From now on flushes wait.
+    pub(super) fn stall(&self) {
+        self.line.lock().stalled = true;
+    }
+
+    /// They do not any more; those that do are for an fsync of this file.
+    pub(super) fn go_on(self: &Arc<Self>, backing: &Arc<Backing>) {
+        let to_start = {
+            let mut line = self.line.lock();
+            line.stalled = false;
+            if line.backing.is_some() {
+                line.backing = Some(backing.clone());
+            }
+            !line.waiting.is_empty() && line.is_to_start()
+        };
+        if to_start {
+            WORKERS.start(backing.volume.flush_lane(), self.clone());
+        }
+    }
+
+    /// The same, and gives those that wait back.
+    pub(super) fn give_up(&self) -> VecDeque<SlotRef> {
+        let mut line = self.line.lock();
+        line.stalled = false;
+        line.backing = None;
+        std::mem::take(&mut line.waiting)
     }
 
     /// Takes out a flush that no fsync covers yet; whether it was there. `is_current` is asked while
@@ -73,6 +110,10 @@ impl Flushes {
     /// Lets the next fsync cover all that wait.
     fn cover(&self) -> Option<Arc<Backing>> {
         let mut line = self.line.lock();
+        if line.stalled {
+            line.at_work = false;
+            return None;
+        }
         let Line {
             waiting, covered, ..
         } = &mut *line;
@@ -108,15 +149,28 @@ impl Flushes {
 impl Backing {
     pub(super) fn flush(&self) -> gfapi::Result<()> {
         let connection = self.volume.connection();
-        let were_whole = self.replicas.are_whole(connection);
-        self.file.flush()?;
+        let replicas = &self.replicas;
+        // Before the fsync: what is said from now on may be of a write that it does not cover.
+        replicas.note_flush();
+        let doubted = replicas.were_doubted();
+        let mut whole = replicas.are_whole(connection);
+        let flushed = self.file.flush();
         // A brick that has only just come back may lack some, one that has only just gone, too.
-        if !were_whole || !self.replicas.are_whole(connection) {
-            self.file.settle()?;
-            // Had the graph changed meanwhile, the second descriptor could have taken the lock with it.
-            self.lock.doubt();
+        whole = whole && replicas.are_whole(connection);
+        if whole && !doubted {
+            return flushed;
         }
-        Ok(())
+        let settled = flushed.and_then(|()| match replicas.are_there() {
+            true => self.file.settle(),
+            false => Ok(()),
+        });
+        if !whole || settled.is_err() {
+            // What is away lacks what is written until the next flush, and may be back by then.
+            replicas.doubt();
+        }
+        // Had the graph changed meanwhile, the second descriptor could have taken the lock with it.
+        self.lock.doubt();
+        settled
     }
 }
 
@@ -139,7 +193,7 @@ impl Job for Flushes {
         drop(backing);
         self.end_covered(result);
         let mut line = self.line.lock();
-        line.at_work = !line.waiting.is_empty();
+        line.at_work = !line.waiting.is_empty() && !line.stalled;
         line.at_work
     }
 

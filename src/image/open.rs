@@ -48,7 +48,7 @@ impl Image {
         let (stat, completions) = Self::set_up(&file, &location)?;
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
-        let replicas = Replicas::of(volume.connection(), is_sharded);
+        let replicas = Arc::new(Replicas::of(volume.connection(), is_sharded));
         trace.say(Verbosity::Steps, || {
             format!(
                 "open {}, {} bytes long{}{}",
@@ -68,11 +68,18 @@ impl Image {
         });
         let verbosity = location.trace;
         let statistics = options.statistics.then(|| Arc::new(Statistics::new(clock)));
+        let watched = Watched::begin().map_err(|errno| {
+            Error::new(
+                Stage::Open,
+                errno.get(),
+                format!("cannot start a thread to watch over image {location}: {errno}"),
+            )
+        })?;
         let backing = Arc::new(Backing {
             file,
             lock: lock.clone(),
             status: Status::new(),
-            volume,
+            volume: Arc::new(volume),
             replicas,
         });
         if let Some(errno) = refused {
@@ -85,6 +92,15 @@ impl Image {
             );
         }
         let image = registry::insert(|id| {
+            let survive = Survive::new(
+                id,
+                &location,
+                flags,
+                stat.inode,
+                options.on_disconnect,
+                &backing,
+            );
+            let slow = Slow::new(id, &location, options.slow_request, &backing);
             let image = Arc::new(Image {
                 id,
                 reopening: Reopening::new(&location, options.share_rw),
@@ -109,6 +125,9 @@ impl Image {
                 write_behind: AtomicBool::new(write_behind),
                 fears_loss: AtomicBool::new(write_behind),
                 owed: AtomicI32::new(0),
+                survive,
+                slow,
+                _watched: watched,
                 failing: AtomicBool::new(false),
                 clock,
                 handy: Handy::new(),

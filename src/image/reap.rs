@@ -67,6 +67,9 @@ impl Image {
             self.length.grown(outcome.result.is_ok().then_some(end));
         }
         if outcome.kind.changes() {
+            if outcome.result.is_ok() {
+                self.survive.note_write();
+            }
             self.length.changed();
         }
         self.watch_health(outcome);
@@ -180,6 +183,13 @@ impl Round<'_> {
                 return Reaped::Resubmitted;
             }
         };
+        if let Err(errno) = outcome.result
+            && is_loss(errno)
+            && !request.stands()
+            && self.survives(request, &mut outcome, errno)
+        {
+            return Reaped::Resubmitted;
+        }
         image.note(&mut outcome);
         let (now, delay) = match image.timed {
             true => self.time.at_end(image.clock, outcome.began),
@@ -219,6 +229,20 @@ impl Round<'_> {
         }
         self.ended = Some(request);
         Reaped::Called
+    }
+
+    /// A request has failed since its bricks are out of reach. Whether it is to be sent again.
+    #[cold]
+    fn survives(&mut self, request: SlotRef, outcome: &mut Outcome, errno: Errno) -> bool {
+        let image = self.image;
+        if outcome.kind != Kind::Read {
+            return image.survive.lost(image, errno, None);
+        }
+        let ticket = std::mem::replace(&mut outcome.ticket, Ticket::Free);
+        request.start_over();
+        // First: from when it waits on, another thread may have it.
+        self.make_room(|desk| desk.queue.over(ticket));
+        image.survive.lost(image, errno, Some(request))
     }
 
     /// Notes that a call is `over`, and submits what may go now.

@@ -8,6 +8,7 @@ use crate::gfapi;
 use crate::request::Handle;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Names an open image, and never another one later (2^28 openings in the same place, or 2^32 in all, long).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,9 @@ static PLAN: Mutex<Plan> = Mutex::new(Plan {
     used: 0,
     openings: 0,
 });
+
+/// So long a change that can wait does.
+const SOON: Duration = Duration::from_millis(20);
 
 /// An image that stays open while this is held. Not for the time of a callback, which may close it.
 pub type Visit = MappedRwLockReadGuard<'static, Opened>;
@@ -188,6 +192,24 @@ pub(super) fn change<T>(id: ImageId, body: impl FnOnce(&mut Opened) -> T) -> Opt
     let mut occupant = place(id.place()).0.write();
     let opened = occupant.as_mut().filter(|opened| opened.image.id == id);
     opened.map(body)
+}
+
+/// The same, unless a visit lasts: who waits for its end would keep others from beginning one.
+pub(super) fn change_soon<T>(id: ImageId, body: impl FnOnce(&mut Opened) -> T) -> Option<T> {
+    let mut occupant = place(id.place()).0.try_write_for(SOON)?;
+    let opened = occupant.as_mut().filter(|opened| opened.image.id == id);
+    opened.map(body)
+}
+
+/// The images that are open, but for those that just come or go. Waits for nobody.
+pub(super) fn each(mut body: impl FnMut(&Opened)) {
+    let used = PLAN.lock().used;
+    for number in 0..used {
+        let occupant = place(number).0.try_read();
+        if let Some(opened) = occupant.as_deref().and_then(Option::as_ref) {
+            body(opened);
+        }
+    }
 }
 
 /// Takes an image out of its place when all visits are over: it is not found any more.

@@ -18,6 +18,7 @@ use super::lock::{Held, Mode, failed, refused};
 use super::open::on_volume;
 use super::*;
 use crate::options::{Locking, Pair};
+use std::ffi::c_int;
 
 /// What a reopen begins with, and what it has come to.
 pub(super) struct Reopening {
@@ -39,6 +40,7 @@ struct Prepared {
     backing: Backing,
     location: ImageLocation,
     read_write: bool,
+    flags: c_int,
     write_behind: bool,
     mode: Option<Mode>,
     hold: HoldOn,
@@ -78,6 +80,12 @@ impl Image {
     /// Opens it once more, as it is to be from the commit on.
     pub fn prepare_reopen(&self, pairs: &[Pair<'_>], read_write: bool, direct: bool) -> Result<()> {
         let location = self.reopening.location.lock().reopened(pairs, direct)?;
+        if location.write_cache() && self.survive.may_stall() {
+            return Err(self.error(
+                libc::EINVAL,
+                "is open with on-disconnect=stall, which write-cache=on contradicts",
+            ));
+        }
         self.with_backing(|_| {
             self.not_while_reopened()?;
             *self.reopening.stage.lock() = Stages::Busy;
@@ -130,17 +138,19 @@ impl Image {
         let hold = self.take_over(&file, &location, mode, same_connection)?;
         let connection = volume.connection();
         let write_behind = connection.has_write_behind();
-        let replicas = Replicas::of(connection, connection.is_sharded());
+        // The same sets of bricks, with what is known of them.
+        let replicas = self.with_backing(|old| Ok(old.replicas.clone()))?;
         let prepared = Box::new(Prepared {
             backing: Backing {
                 file,
                 lock: self.lock.clone(),
                 status: Status::new(),
-                volume,
+                volume: Arc::new(volume),
                 replicas,
             },
             location,
             read_write,
+            flags,
             write_behind,
             mode,
             hold,
@@ -400,6 +410,7 @@ impl Image {
             self.read_write.store(new.read_write, Ordering::Relaxed);
             let taken = matches!(new.hold, HoldOn::Own | HoldOn::HandedOver);
             self.lock.replace(new.mode, taken);
+            self.survive.reopened(new.flags);
             *self.reopening.location.lock() = new.location;
             let backing = Arc::new(new.backing);
             self.zeroes.replace(&backing);

@@ -64,7 +64,7 @@ pub enum Event {
     ShortRead,
     /// An fsync was made for flushes.
     Fsync,
-    /// A request went through memory of ours.
+    /// A request was not made of whole blocks, and went beside O_DIRECT.
     Bounced,
     /// A read was sent again after a failure.
     ReadRetry,
@@ -115,7 +115,7 @@ const EVENTS: [(Event, &str, &str); 12] = [
     (
         Event::Bounced,
         "bounced",
-        "Requests that went through memory of the library's for their alignment.",
+        "Requests that O_DIRECT does not take, since they are not made of whole blocks.",
     ),
     (
         Event::ReadRetry,

@@ -52,6 +52,8 @@ struct Line {
     stop: bool,
     /// The workers have the job.
     at_work: bool,
+    /// None begins: the bricks are out of reach.
+    stalled: bool,
 }
 
 struct Work {
@@ -94,6 +96,7 @@ impl Zeroes {
                 current: None,
                 stop: false,
                 at_work: false,
+                stalled: false,
             }),
             discards: AtomicU8::new(Trust::Untried as u8),
             filler: Filler::new(),
@@ -112,7 +115,9 @@ impl Zeroes {
                 known,
             });
             match &line.backing {
-                Some(backing) if !line.at_work => Some(backing.volume.zero_lane().clone()),
+                Some(backing) if !line.at_work && !line.stalled => {
+                    Some(backing.volume.zero_lane().clone())
+                }
                 _ => None,
             }
             .inspect(|_| line.at_work = true)
@@ -146,6 +151,37 @@ impl Zeroes {
         &self.filler
     }
 
+    /// From now on those that have not begun wait.
+    pub(super) fn stall(&self) {
+        self.line.lock().stalled = true;
+    }
+
+    /// They do not any more, and are made to this file.
+    pub(super) fn go_on(self: &Arc<Self>, backing: &Arc<Backing>) {
+        let to_start = {
+            let mut line = self.line.lock();
+            line.stalled = false;
+            // Not any more, when the image has let go.
+            if line.backing.is_some() {
+                line.backing = Some(backing.clone());
+            }
+            let to_start = !line.at_work && !line.waiting.is_empty();
+            line.at_work |= to_start;
+            to_start
+        };
+        if to_start {
+            WORKERS.start(backing.volume.zero_lane(), self.clone());
+        }
+    }
+
+    /// The same, and gives those that wait back.
+    pub(super) fn give_up(&self) -> VecDeque<SlotRef> {
+        let mut line = self.line.lock();
+        line.stalled = false;
+        let waiting = std::mem::take(&mut line.waiting);
+        waiting.into_iter().map(|work| work.request).collect()
+    }
+
     /// Gives the image's file back. Nothing is in flight.
     pub(super) fn let_go(&self) {
         self.line.lock().backing = None;
@@ -158,7 +194,7 @@ impl Zeroes {
 
     fn next_piece(&self) -> Option<(Arc<Backing>, Piece)> {
         let mut line = self.line.lock();
-        if line.current.is_none() {
+        if line.current.is_none() && !line.stalled {
             line.current = line.waiting.pop_front();
             line.stop = false;
         }
@@ -271,7 +307,7 @@ impl Zeroes {
                     line.current = None;
                 }
             }
-            line.at_work = line.current.is_some() || !line.waiting.is_empty();
+            line.at_work = line.current.is_some() || !(line.waiting.is_empty() || line.stalled);
             let (request, stopped) = ended.unzip();
             (request, stopped.unwrap_or(false), line.at_work)
         };

@@ -66,6 +66,8 @@ pub const ROWS: &[Row] = &[
     row(c"locking", Both, c"off|auto|on", c"off", c"Whether the image is locked against others who lock"),
     row(c"share-rw", Open, c"on|off", c"off", c"With locking: others who say so, too, may write it meanwhile"),
     row(c"auto-read-only", Open, c"on|off", c"off", c"Whether an image that may not be written is opened for reading"),
+    row(c"on-disconnect", Open, c"string", c"report", c"What becomes of requests while the bricks are out of reach: report, or stall:SECONDS"),
+    row(c"slow-request", Open, c"0-86400", c"30", c"Seconds after which a request is reported as slow; 0: never"),
     row(c"statistics", Open, c"on|off", c"on", c"Whether what the image does is counted"),
     row(c"trace", Both, c"off|errors|steps|requests|all", c"off", c"What of the image is reported, as BLK_REPORT_DEBUG"),
     row(c"debug", Both, c"0-9", c"4", c"Level of libgfapi's messages: 0 none, 4 errors, 9 all"),

@@ -2,7 +2,7 @@
 //! The slots of one image's requests: they never move, are used again, and are found by a handle
 //! that goes stale.
 
-use super::{Ask, Slot};
+use super::{Ask, Seen, Slot};
 use crate::completion::{Completions, Item, Link, Pool};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
@@ -118,7 +118,14 @@ impl Slab {
         let generation = &slot.slot().generation;
         let next = generation.load(Ordering::Relaxed).wrapping_add(1) & mask();
         generation.store(next, Ordering::Release);
+        slot.slot().glance.end();
         self.free.push(slot);
+    }
+
+    /// Every request that is not over.
+    pub fn in_use(&self) -> impl Iterator<Item = (SlotRef, Seen)> {
+        let all = self.all.iter().map(|&slot| SlotRef(slot));
+        all.filter_map(|slot| Some((slot, slot.seen()?)))
     }
 
     /// The request that a handle names, unless it is over.

@@ -9,7 +9,7 @@
 static const char *const names[] = {
     "filename",     "volume",        "path",        "debug",           "logfile",
     "ping-timeout", "frame-timeout", "write-cache", "connect-timeout", "keep-connection",
-    "locking",      "share-rw",
+    "locking",      "share-rw",      "on-disconnect", "slow-request",
 };
 static const char *const prefixes[] = { "server.", "xlator." };
 
