@@ -134,16 +134,17 @@ const EVENTS: [(Event, &str, &str); 12] = [
     ),
 ];
 
-/// The counters of one image.
-#[repr(align(128))]
+/// The counters of one image. What every request changes comes first.
+#[repr(C, align(128))]
 pub struct Statistics {
-    clock: Clock,
-    operations: [Counters; KINDS],
     most_in_flight: AtomicU64,
+    operations: [Counters; KINDS],
+    clock: Clock,
     events: [AtomicU64; EVENTS.len()],
 }
 
 /// Of the requests of one kind. Changed at the desk.
+#[repr(C)]
 struct Counters {
     submitted: AtomicU64,
     bytes: AtomicU64,
