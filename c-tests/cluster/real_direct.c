@@ -5,7 +5,7 @@
  *   real_direct [ROUNDS] */
 #include "volumes.h"
 
-enum { BYTES = 4 * MiB + 777, REGION = 5 * 4096, AT_ONCE = 24, GROWTHS = 30 };
+enum { BYTES = 4 * MiB + 777, REGION = 5 * 4096, AT_ONCE = 24, GROWTHS = 16 };
 
 static unsigned char *model, *got;
 static int asked_rounds;
@@ -28,7 +28,7 @@ static void neighbours(struct img *direct, struct img *other, const char *volume
 {
     const int64_t base = 4 * MiB - REGION / 2;
     /* Replicas hand a lock from client to client and back for nearly each write. */
-    const int few = strcmp(volume, "rep3") && strcmp(volume, "sharded") ? 40 : 5;
+    const int few = strcmp(volume, "rep3") && strcmp(volume, "sharded") ? 30 : 3;
     const int rounds = asked_rounds ? asked_rounds : few;
     struct io ios[AT_ONCE];
     int round, i, failures = 0, wrong = 0;
