@@ -351,7 +351,8 @@ typedef struct BlkError {
      */
     int stage;
     /**
-     * A sentence for a person, naming image, volume and server; NUL-terminated, cut to fit.
+     * A sentence for a person, naming image, volume and server; NUL-terminated. What does
+     * not fit is left out of its middle, and of a long list of servers, never the reason at its end.
      */
     char message[1024];
 } BlkError;
@@ -715,8 +716,8 @@ typedef struct BlkDriver {
      * EACCES or EPERM is opened for reading, with a report (BLK_REPORT_WARNING); see is_read_only.
      *
      * `flags`: BLK_O_*; unknown bits are -EINVAL. Blocks until connected. On success the
-     * completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option or URI (the
-     * message holds the usage) · -EBUSY already open, or locked · -ENOENT no such image or volume · -ENOTCONN
+     * completion fd was given to set_fd_handler. 0, or: -EINVAL bad argument, option, URI (the
+     * message holds the usage), or a path that ends with a slash · -EBUSY already open, or locked · -ENOENT no such image or volume · -ENOTCONN
      * no server answered · -EIO the volume is stopped or its bricks are down · -ETIMEDOUT · -EISDIR, -EACCES, -EROFS and what else the bricks answer.
      * Seed: qemu_gluster_open.
      */
