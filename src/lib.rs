@@ -20,6 +20,7 @@
 //!    on_readable(arg)             entry                              |
 //!    one request is reaped        completion <-----------------------'
 //!    short read? read on          request
+//!    bricks gone? wait, again     image::survive
 //!    cb(opaque, ret)              request  exactly once
 //! ```
 //!
