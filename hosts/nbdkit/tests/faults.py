@@ -179,8 +179,14 @@ def lost_for_good():
         handle = connect(server)
         handle.pwrite(b"safe", 0)
         handle.shutdown()
-        with open(brick("plain", path), "rb") as file:
-            equal(file.read(4), b"safe", "what was acknowledged is on the brick when the last client has left")
+
+        def holds():
+            with open(brick("plain", path), "rb") as file:
+                return file.read(4)
+
+        # The server closes the image when it has noticed that the client has gone.
+        wait_until(30, lambda: holds() == b"safe")
+        equal(holds(), b"safe", "what was acknowledged is on the brick when the last client has left")
         handle = connect(server)
         handle.flush()
         cluster("kill-brick", "plain", "1")
