@@ -121,6 +121,7 @@ macro_rules! driver {
             get_limits: Some(space::get_limits),
             create_with_progress: Some(slots::create_with_progress),
             truncate_with_preallocation: Some(space::truncate_with_preallocation),
+            lock_change: Some(lock::change),
         }
     }};
 }
@@ -174,18 +175,22 @@ unsafe fn open(
         }
         // SAFETY: as above.
         let pairs = unsafe { input::options(options)? };
-        let unknown = flags & !(BLK_O_RDWR | BLK_O_NOCACHE);
+        let unknown = flags & !(BLK_O_RDWR | BLK_O_NOCACHE | BLK_O_LOCK_LATER);
         if unknown != 0 {
             return Err(Error::invalid(format!(
-                "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE"
+                "open flags {unknown:#x} are unknown; there are BLK_O_RDWR, BLK_O_NOCACHE and \
+                 BLK_O_LOCK_LATER"
             )));
         }
-        let parsed = OpenOptions::parse(
+        let mut parsed = OpenOptions::parse(
             protocol,
             &pairs,
             flags & BLK_O_RDWR != 0,
             flags & BLK_O_NOCACHE != 0,
         )?;
+        if flags & BLK_O_LOCK_LATER != 0 {
+            parsed.lock_later()?;
+        }
         cell.occupy(|| Image::open(parsed, Box::new(host::Loop::new(host, bs))))?;
         Ok(0)
     };

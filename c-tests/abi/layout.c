@@ -50,7 +50,7 @@ static const struct {
     MEMBER(BlkDriver, lock_release), MEMBER(BlkDriver, lock_acquire),
     MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
-    MEMBER(BlkDriver, truncate_with_preallocation),
+    MEMBER(BlkDriver, truncate_with_preallocation), MEMBER(BlkDriver, lock_change),
 };
 
 /* A member that was added to the header but not to the list above leaves a hole or a rest. */

@@ -50,6 +50,6 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         aio_writev, aio_flush, aio_discard, aio_cancel, has_zero_init, aio_preadv, aio_pwritev, aio_pdiscard,
         aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, lock_release,
         lock_acquire, aio_write_zeroes, block_status, get_limits, create_with_progress,
-        truncate_with_preallocation,
+        truncate_with_preallocation, lock_change,
     }
 });

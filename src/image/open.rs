@@ -26,7 +26,10 @@ impl Image {
             File::open(connection, location.path(), flags)
         })?;
         // Before its length is looked at: another one may have changed it until then.
-        let mode = Mode::of(options.read_write, options.share_rw);
+        let mode = match options.lock_later {
+            true => None,
+            false => Mode::of(options.read_write, options.share_rw),
+        };
         let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
         let (stat, completions) = Self::set_up(&file, &location)?;
         let fd = completions.fd();

@@ -89,6 +89,7 @@ int image_open(GlusterImage **out, const BlkOption *location, int flags, AioCont
     image->state.host_data = image;
     blk_flags |= flags & BDRV_O_RDWR ? BLK_O_RDWR : 0;
     blk_flags |= flags & BDRV_O_NOCACHE ? BLK_O_NOCACHE : 0;
+    blk_flags |= location_has_lock(location) ? BLK_O_LOCK_LATER : 0;
 
     image->limits.struct_size = sizeof(image->limits);
 

@@ -14,9 +14,30 @@ static bool same_layout(BlockDriverState *bs)
     return bdrv_get_aio_context(bs) == bs->aio_context && bdrv_get_node_name(bs) == bs->node_name;
 }
 
+/* It says how the image is locked, which is ours to do. */
+static int take_sharing(GlusterNode *node, Error **errp)
+{
+    g_autofree char *share_rw = location_take(node->location, "share-rw");
+
+    if (!share_rw) {
+        return 0;
+    }
+    if (strcmp(share_rw, "on") && strcmp(share_rw, "off")) {
+        error_setg(errp, "share-rw takes on or off, not '%s'", share_rw);
+        return -EINVAL;
+    }
+    if (!location_has_lock(node->location)) {
+        error_setg(errp, "share-rw says how an image is locked; it contradicts locking=off");
+        return -EINVAL;
+    }
+    node->sharing = strcmp(share_rw, "on") ? SHARING_OFF : SHARING_ON;
+    return 0;
+}
+
 int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
+    AioContext *ctx = bdrv_get_aio_context(bs);
     Error *local_err = NULL;
     int ret;
 
@@ -24,22 +45,20 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         error_setg(errp, "this block-gluster.so was not made for this QEMU; scripts/qemu-module makes one");
         return -EINVAL;
     }
-    node->location = location_from_options(options);
-    if (bs->force_share) {
-        node->location = location_with_shared_lock(node->location);
-    }
-    ret = node_open_image(bs, &node->image, flags, &local_err);
+    node->location = location_with_locking(location_from_options(options));
+    ret = take_sharing(node, &local_err);
+    ret = ret < 0 ? ret : image_open(&node->image, node->location, flags, ctx, &local_err);
     if ((ret == -EACCES || ret == -EROFS) && !bdrv_apply_auto_read_only(bs, NULL, NULL)) {
         error_free(local_err);
         local_err = NULL;
-        ret = node_open_image(bs, &node->image, flags & ~BDRV_O_RDWR, &local_err);
+        ret = image_open(&node->image, node->location, flags & ~BDRV_O_RDWR, ctx, &local_err);
     }
     if (ret < 0) {
         error_propagate(errp, local_err);
         location_free(node->location);
         return ret;
     }
-    node->lock_later = node_locks_later(node, flags);
+    node->lock_on = node->image;
     bs->supported_zero_flags = BDRV_REQ_MAY_UNMAP;
     /* blkgluster's truncate: new bytes read as zero. */
     bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;
@@ -51,23 +70,25 @@ void node_close(BlockDriverState *bs)
     GlusterNode *node = bs->opaque;
 
     image_close(node->image);
-    node->image = NULL;
+    node->image = node->lock_on = NULL;
     location_free(node->location);
     node->location = NULL;
 }
 
 int node_reopen_prepare(BDRVReopenState *state, BlockReopenQueue *queue, Error **errp)
 {
+    GlusterNode *node = state->bs->opaque;
     GlusterImage *image = NULL;
-    int ret = node_give_lock(state->bs, errp);
+    int ret;
 
     (void)queue;
-    if (ret < 0) {
-        return ret;
-    }
-    ret = node_open_image(state->bs, &image, state->flags, errp);
-    if (ret < 0) {
-        node_take_lock_back(state->bs);
+    ret = image_open(&image, node->location, state->flags, bdrv_get_aio_context(state->bs), errp);
+    if (ret == 0) {
+        ret = node_move_lock(node, image, errp);
+        if (ret < 0) {
+            image_close(image);
+            image = NULL;
+        }
     }
     state->opaque = image;
     return ret;
@@ -80,16 +101,21 @@ void node_reopen_commit(BDRVReopenState *state)
     GlusterImage *old = node->image;
 
     node->image = state->opaque;
-    node->lock_later = node_locks_later(node, state->flags);
     state->opaque = NULL;
     image_close(old);
 }
 
 void node_reopen_abort(BDRVReopenState *state)
 {
+    GlusterNode *node = state->bs->opaque;
+    Error *local_err = NULL;
+
+    if (node_move_lock(node, node->image, &local_err) < 0) {
+        error_report_err(local_err);
+        node->lock_on = node->image;
+    }
     image_close(state->opaque);
     state->opaque = NULL;
-    node_take_lock_back(state->bs);
 }
 
 void node_attach_aio_context(BlockDriverState *bs, AioContext *ctx)
