@@ -38,9 +38,7 @@ static uint32_t wanted(BlockDriverState *bs, uint64_t perm, uint64_t shared)
     if (perm & (BLK_PERM_WRITE | BLK_PERM_RESIZE)) {
         mode |= BLK_LOCK_WRITE;
     }
-    /* A local file has a lock for resizing, too. Here who does that wants to be the only one who writes. */
-    if (node->sharing == SHARING_UNSAID ? !(shared & BLK_PERM_WRITE) || perm & BLK_PERM_RESIZE
-                                        : node->sharing == SHARING_OFF && perm) {
+    if (node->sharing == SHARING_UNSAID ? !(shared & BLK_PERM_WRITE) : node->sharing == SHARING_OFF && perm) {
         mode |= BLK_LOCK_FORBID_WRITE;
     }
     return bs->force_share ? mode & ~BLK_LOCK_FORBID_WRITE : mode;
