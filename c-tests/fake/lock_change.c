@@ -150,7 +150,7 @@ static void beside_other_openings(void)
     img_close(&usual);
     is(change(&img, NONE), 0, "none");
     is(img_open(&usual, fake_uri("vol", "change"), BLK_O_RDWR, "locking", "on", NULL), 0, "... a usual writer");
-    is(change(&img, WRITES), -EBUSY, "... is alone");
+    is(change(&img, ALONE), -EBUSY, "... is alone");
     is(change(&usual, WRITES), 0, "... until it is told to let others write");
     is(change(&img, WRITES), 0, "... who then do");
     img_close(&usual);
