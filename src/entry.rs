@@ -123,6 +123,7 @@ macro_rules! driver {
             get_limits: Some(space::get_limits),
             create_with_progress: Some(slots::create_with_progress),
             truncate_with_preallocation: Some(space::truncate_with_preallocation),
+            lock_change: Some(lock::change),
             reopen_prepare: Some(reopen::prepare),
             reopen_commit: Some(reopen::commit),
             reopen_abort: Some(reopen::abort),
@@ -186,13 +187,16 @@ unsafe fn open(
         }
         // SAFETY: as above.
         let pairs = unsafe { input::options(options)? };
-        check_flags(flags)?;
-        let parsed = OpenOptions::parse(
+        check_flags(flags & !BLK_O_LOCK_LATER)?;
+        let mut parsed = OpenOptions::parse(
             protocol,
             &pairs,
             flags & BLK_O_RDWR != 0,
             flags & BLK_O_NOCACHE != 0,
         )?;
+        if flags & BLK_O_LOCK_LATER != 0 {
+            parsed.lock_later()?;
+        }
         cell.occupy(|| Image::open(parsed, Box::new(host::Loop::new(host, bs))))?;
         Ok(0)
     };
@@ -204,7 +208,8 @@ fn check_flags(flags: u32) -> Result<()> {
     match flags & !(BLK_O_RDWR | BLK_O_NOCACHE) {
         0 => Ok(()),
         unknown => Err(Error::invalid(format!(
-            "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE"
+            "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE, and for \
+             open BLK_O_LOCK_LATER"
         ))),
     }
 }

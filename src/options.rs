@@ -19,6 +19,7 @@ pub struct ImageLocation {
     /// Whether write-behind may acknowledge writes from memory.
     write_cache: bool,
     locking: Locking,
+    strict_locks: bool,
     /// Where libgfapi's messages go, if anywhere.
     log: Option<LogSpec>,
     /// Options of Gluster's translators.
@@ -58,6 +59,7 @@ impl ImageLocation {
             servers: servers.map(server_spec).collect(),
             write_cache: self.write_cache,
             locks: self.locking != Locking::Off,
+            strict_locks: self.locking != Locking::Off && self.strict_locks,
             log: self.log.clone(),
             tuning: self.tuning.clone(),
         }
@@ -108,6 +110,8 @@ pub struct OpenOptions {
     pub no_cache: bool,
     /// With locking: others may write it meanwhile.
     pub share_rw: bool,
+    /// With locking: no lock is taken yet.
+    pub lock_later: bool,
     /// Where it may not be written, it is opened for reading.
     pub auto_read_only: bool,
 }
@@ -182,7 +186,19 @@ impl OpenOptions {
             location,
             read_write,
             no_cache,
+            lock_later: false,
         })
+    }
+
+    /// The lock is taken when the host says what it is to be.
+    pub fn lock_later(&mut self) -> Result<()> {
+        if self.location.locking == Locking::Off || self.share_rw {
+            return Err(Error::invalid(
+                "BLK_O_LOCK_LATER contradicts locking=off and share-rw=on; lock_change says how it is locked",
+            ));
+        }
+        self.lock_later = true;
+        Ok(())
     }
 }
 
@@ -252,7 +268,7 @@ impl CreateOptions {
 }
 
 /// What both take, besides `server.N.*`.
-const COMMON: [&str; 8] = [
+const COMMON: [&str; 9] = [
     "volume",
     "path",
     "write-cache",
@@ -261,6 +277,7 @@ const COMMON: [&str; 8] = [
     "locking",
     "debug",
     "logfile",
+    "strict-locks",
 ];
 
 /// Options as they came.
@@ -278,6 +295,7 @@ struct Raw<'a> {
     keep_connection: Option<&'a str>,
     locking: Option<&'a str>,
     share_rw: Option<&'a str>,
+    strict_locks: Option<&'a str>,
     auto_read_only: Option<&'a str>,
 }
 
@@ -310,6 +328,7 @@ impl<'a> Raw<'a> {
             "keep-connection" => &mut self.keep_connection,
             "locking" => &mut self.locking,
             "share-rw" => &mut self.share_rw,
+            "strict-locks" => &mut self.strict_locks,
             "auto-read-only" => &mut self.auto_read_only,
             _ => match self.place.server(name)? {
                 Some(place) => place,
@@ -351,10 +370,12 @@ impl<'a> Raw<'a> {
         };
         let connect_timeout = seconds("connect-timeout", self.connect_timeout, 1, 30)?;
         let keep_connection = seconds("keep-connection", self.keep_connection, 0, 30)?;
+        let locking = self.locking()?;
         Ok(ImageLocation {
             uri,
             write_cache,
-            locking: self.locking()?,
+            locking,
+            strict_locks: self.strict_locks(locking)?,
             log: self.log()?,
             tuning: self.tuning()?,
             connect_timeout,
@@ -388,6 +409,20 @@ impl<'a> Raw<'a> {
             Some("on") => Ok(Locking::On),
             Some(other) => Err(Error::invalid(format!(
                 "locking takes on, auto or off, not '{other}'"
+            ))),
+        }
+    }
+
+    fn strict_locks(&self, locking: Locking) -> Result<bool> {
+        match self.strict_locks {
+            None => Ok(true),
+            Some("on" | "off") if locking == Locking::Off => Err(Error::invalid(
+                "strict-locks says what a lost lock does; it needs locking=on or locking=auto",
+            )),
+            Some("on") => Ok(true),
+            Some("off") => Ok(false),
+            Some(other) => Err(Error::invalid(format!(
+                "strict-locks takes on or off, not '{other}'"
             ))),
         }
     }

@@ -51,6 +51,7 @@ static const struct {
     MEMBER(BlkDriver, aio_write_zeroes), MEMBER(BlkDriver, block_status),
     MEMBER(BlkDriver, get_limits), MEMBER(BlkDriver, create_with_progress),
     MEMBER(BlkDriver, truncate_with_preallocation),
+    MEMBER(BlkDriver, lock_change),
     MEMBER(BlkDriver, reopen_prepare),
     MEMBER(BlkDriver, reopen_commit),
     MEMBER(BlkDriver, reopen_abort),

@@ -50,7 +50,7 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         aio_writev, aio_flush, aio_discard, aio_cancel, has_zero_init, aio_preadv, aio_pwritev, aio_pdiscard,
         aio_cancel_async, drain, get_completion_fd, dispatch, release, io_plug, io_unplug, lock_release,
         lock_acquire, aio_write_zeroes, block_status, get_limits, create_with_progress,
-        truncate_with_preallocation, reopen_prepare, reopen_commit, reopen_abort, is_read_only, detach_fd_handler,
-        attach_fd_handler, is_ready, get_in_flight, drain_begin, drain_end,
+        truncate_with_preallocation, lock_change, reopen_prepare, reopen_commit, reopen_abort, is_read_only,
+        detach_fd_handler, attach_fd_handler, is_ready, get_in_flight, drain_begin, drain_end,
     }
 });
