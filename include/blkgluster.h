@@ -149,6 +149,21 @@ typedef struct BlkAiocb BlkAiocb;
 #define BLK_PREALLOC_FULL 2
 
 /**
+ * Open flag, with locking: no lock is taken yet; lock_change does.
+ */
+#define BLK_O_LOCK_LATER 256
+
+/**
+ * lock_change: this host writes the image.
+ */
+#define BLK_LOCK_WRITE 1
+
+/**
+ * lock_change: nobody else may write it.
+ */
+#define BLK_LOCK_FORBID_WRITE 2
+
+/**
  * Report level: an operation failed.
  */
 #define BLK_REPORT_ERROR 0
@@ -712,6 +727,11 @@ typedef struct BlkDriver {
      * another's. This is why the default is `off`: a host has to be ready for it, and for being refused
      * what it opens a second time.
      *
+     * `strict-locks` off|on (default on; -EINVAL without locking), with `off`: such a brick serves this opening
+     * on, without its lock until the next flush takes it again, so that bricks may be restarted one after
+     * the other under an open image. Until then another one may get the lock of a volume without replicas,
+     * and both write; with replicas the others keep it. A reader, who flushes nothing, stays without. The flag
+     * BLK_O_LOCK_LATER (-EINVAL with locking=off or share-rw=on) opens without a lock, for lock_change to take one.
      * `auto-read-only` on|off (default off): with BLK_O_RDWR, an image or a volume that answers EROFS,
      * EACCES or EPERM is opened for reading, with a report (BLK_REPORT_WARNING); see is_read_only.
      *
@@ -1045,6 +1065,25 @@ typedef struct BlkDriver {
                                 BlkCompletionFunc cb,
                                 void *opaque);
     /**
+     * Makes the lock of an image that was opened with locking another one, or none: for hosts in which
+     * the users of an image come and go while it is open. `mode`: BLK_LOCK_WRITE when this host writes it,
+     * BLK_LOCK_FORBID_WRITE when nobody else may; both, one or 0, and whether it was opened with BLK_O_RDWR
+     * makes no difference. What the old and the new lock have in common is not let go of in between.
+     *
+     * Afterwards writes go on, also after lock_release, and in every mode: the library does not hold the
+     * host to what it said. Without BLK_LOCK_WRITE nothing that is new to others may be written. When
+     * BLK_LOCK_WRITE goes, no write may be in flight, and it waits until what was written is on stable
+     * storage, as after a flush. When a lock is taken where there was none, getlength counts what others
+     * wrote. Any thread, blocks for some round trips to the bricks, and for up to a second when the lock is
+     * another's. Calls no callbacks.
+     *
+     * 0, or, with the lock as it was: -EBUSY another one's lock forbids it, or writes are in flight when
+     * BLK_LOCK_WRITE goes, or inside lock_release · -EINVAL an unknown mode · -EOPNOTSUPP locking=off, or
+     * with locking=on a volume without locks (with `auto` it is 0, and a report the first time) · -EBADF
+     * not open · what the flush or the bricks answer.
+     */
+    int (*lock_change)(struct BlkState *bs, uint32_t mode, struct BlkError *error);
+    /**
      * Makes ready to have an open image open in another way: for reading or for writing, with or
      * without BLK_O_NOCACHE. `flags` are those of open, all that it is to have. `options`: NULL, or
      * `write-cache` on|off; all others stay as open was given them. Until reopen_commit the image is
@@ -1057,7 +1096,8 @@ typedef struct BlkDriver {
      * another connection is the lock handed over: then requests in flight are waited for, as in
      * lock_release, writes are -EPERM until commit or abort, and another host may be faster; after
      * such an abort the lock is lost (a report says so) until lock_acquire succeeds. A lock that was
-     * given up with lock_release stays so.
+     * given up with lock_release stays so, and one that lock_change or BLK_O_LOCK_LATER left to the host is
+     * what lock_change says, also between prepare and commit.
      *
      * Blocks for some round trips to the bricks, or for as long as open. Not at the same time as
      * lock_release and lock_acquire, which are -EBUSY until commit or abort. 0, or: -EINVAL an

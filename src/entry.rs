@@ -131,6 +131,7 @@ macro_rules! driver {
             get_statistics: Some(statistics::get_statistics),
             format_statistics: Some(statistics::format_statistics),
             aio_copy_range: Some(copy::aio_copy_range),
+            lock_change: Some(lock::change),
             reopen_prepare: Some(reopen::prepare),
             reopen_commit: Some(reopen::commit),
             reopen_abort: Some(reopen::abort),
@@ -176,13 +177,16 @@ unsafe fn open(
         }
         // SAFETY: as above.
         let pairs = unsafe { input::options(options)? };
-        check_flags(flags)?;
-        let parsed = OpenOptions::parse(
+        check_flags(flags & !BLK_O_LOCK_LATER)?;
+        let mut parsed = OpenOptions::parse(
             protocol,
             &pairs,
             flags & BLK_O_RDWR != 0,
             flags & BLK_O_NOCACHE != 0,
         )?;
+        if flags & BLK_O_LOCK_LATER != 0 {
+            parsed.lock_later()?;
+        }
         cell.occupy(|| Image::open(parsed, Box::new(host::Loop::new(host, bs))))?;
         Ok(0)
     };
@@ -194,7 +198,8 @@ fn check_flags(flags: u32) -> Result<()> {
     match flags & !(BLK_O_RDWR | BLK_O_NOCACHE) {
         0 => Ok(()),
         unknown => Err(Error::invalid(format!(
-            "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE"
+            "open flags {unknown:#x} are unknown; there are BLK_O_RDWR and BLK_O_NOCACHE, and for \
+             open BLK_O_LOCK_LATER"
         ))),
     }
 }

@@ -138,6 +138,8 @@ pub struct ConnectSpec {
     pub write_cache: bool,
     /// Whether its files may be locked.
     pub locks: bool,
+    /// Whether one whose lock a brick has forgotten is not served on.
+    pub strict_locks: bool,
     /// `None`: nowhere.
     pub log: Option<LogSpec>,
     /// What the host asked for besides.
@@ -170,7 +172,7 @@ impl ConnectSpec {
         if !self.write_cache {
             options.push((c"*-write-behind", c"pass-through", c"true"));
         }
-        if self.locks {
+        if self.strict_locks {
             // Else a brick that was restarted serves a file on that it was told to lock, and has
             // forgotten the lock. With it such a file answers EBADFD.
             options.push((c"*-client-*", c"strict-locks", c"on"));

@@ -22,6 +22,7 @@ pub struct ImageLocation {
     /// Whether write-behind may acknowledge writes from memory.
     write_cache: bool,
     locking: Locking,
+    strict_locks: bool,
     /// Where libgfapi's messages go, if anywhere.
     log: Option<LogSpec>,
     /// Options of Gluster's translators.
@@ -68,6 +69,7 @@ impl ImageLocation {
             servers: servers.map(server_spec).collect(),
             write_cache: self.write_cache,
             locks: self.locking != Locking::Off,
+            strict_locks: self.locking != Locking::Off && self.strict_locks,
             log: self.log.clone(),
             tuning: self.tuning.clone(),
         }
@@ -175,6 +177,8 @@ pub struct OpenOptions {
     pub share_rw: bool,
     /// What it does is counted.
     pub statistics: bool,
+    /// With locking: no lock is taken yet.
+    pub lock_later: bool,
     /// Where it may not be written, it is opened for reading.
     pub auto_read_only: bool,
     /// While the bricks are out of reach.
@@ -285,7 +289,19 @@ impl OpenOptions {
             location,
             read_write,
             no_cache,
+            lock_later: false,
         })
+    }
+
+    /// The lock is taken when the host says what it is to be.
+    pub fn lock_later(&mut self) -> Result<()> {
+        if self.location.locking == Locking::Off || self.share_rw {
+            return Err(Error::invalid(
+                "BLK_O_LOCK_LATER contradicts locking=off and share-rw=on; lock_change says how it is locked",
+            ));
+        }
+        self.lock_later = true;
+        Ok(())
     }
 }
 
@@ -373,6 +389,7 @@ struct Raw<'a> {
     share_rw: Option<&'a str>,
     statistics: Option<&'a str>,
     trace: Option<&'a str>,
+    strict_locks: Option<&'a str>,
     auto_read_only: Option<&'a str>,
     on_disconnect: Option<&'a str>,
     slow_request: Option<&'a str>,
@@ -409,6 +426,7 @@ impl<'a> Raw<'a> {
             "share-rw" => &mut self.share_rw,
             "statistics" => &mut self.statistics,
             "trace" => &mut self.trace,
+            "strict-locks" => &mut self.strict_locks,
             "auto-read-only" => &mut self.auto_read_only,
             "on-disconnect" => &mut self.on_disconnect,
             "slow-request" => &mut self.slow_request,
@@ -452,10 +470,12 @@ impl<'a> Raw<'a> {
         };
         let connect_timeout = seconds("connect-timeout", self.connect_timeout, 1, 30)?;
         let keep_connection = seconds("keep-connection", self.keep_connection, 0, 30)?;
+        let locking = self.locking()?;
         Ok(ImageLocation {
             uri,
             write_cache,
-            locking: self.locking()?,
+            locking,
+            strict_locks: self.strict_locks(locking)?,
             log: self.log()?,
             tuning: self.tuning()?,
             connect_timeout,
@@ -513,6 +533,20 @@ impl<'a> Raw<'a> {
             Some("on") => Ok(Locking::On),
             Some(other) => Err(Error::invalid(format!(
                 "locking takes on, auto or off, not '{other}'"
+            ))),
+        }
+    }
+
+    fn strict_locks(&self, locking: Locking) -> Result<bool> {
+        match self.strict_locks {
+            None => Ok(true),
+            Some("on" | "off") if locking == Locking::Off => Err(Error::invalid(
+                "strict-locks says what a lost lock does; it needs locking=on or locking=auto",
+            )),
+            Some("on") => Ok(true),
+            Some("off") => Ok(false),
+            Some(other) => Err(Error::invalid(format!(
+                "strict-locks takes on or off, not '{other}'"
             ))),
         }
     }

@@ -74,6 +74,7 @@ static const struct {
     MEMBER(BlkDriver, get_statistics),
     MEMBER(BlkDriver, format_statistics),
     MEMBER(BlkDriver, aio_copy_range),
+    MEMBER(BlkDriver, lock_change),
     MEMBER(BlkDriver, reopen_prepare),
     MEMBER(BlkDriver, reopen_commit),
     MEMBER(BlkDriver, reopen_abort),

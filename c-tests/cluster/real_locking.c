@@ -486,6 +486,56 @@ static void one_of_three(const char *volume, const char *uri)
         t_die("%s does not heal", volume);
 }
 
+/* Without strict-locks an image goes on when its only brick was restarted, and a flush takes the lock that it forgot. */
+static void relaxed(const char *uri)
+{
+    struct img img;
+
+    is(img_open(&img, uri, BLK_O_RDWR, "locking", "auto", "strict-locks", "off", NULL), 0, "plain: a writer, strict-locks=off");
+    is(put(&img, 22, 0), 0, "plain: it writes");
+    restart("plain");
+    ok(run_until(reads, &img, 20), "plain: its brick was restarted, and serves it on");
+    is(put(&img, 23, 0), 0, "plain: ... and takes its writes");
+    run_for(0.6);
+    is(flush_sync(&img), 0, "plain: ... and flushes");
+    is(told_to_open_at_last(uri), -EBUSY, "plain: ... and the next is refused again");
+    tell("close");
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_WRITE, &img.error), 0, "plain: it lets others write");
+    is(told_to_try(uri, "rw,share", "on"), 0, "plain: ... who say the same");
+    is(told_to_try(uri, "rw", "on"), -EBUSY, "plain: ... but none that does not");
+    restart("plain");
+    ok(run_until(reads, &img, 20), "plain: its brick was restarted once more");
+    is(told_to_open_at_last(uri), 0, "plain: the next comes before a flush");
+    run_for(0.6);
+    is(flush_sync(&img), -EBUSY, "plain: ... which then says that the lock is another's");
+    is(put(&img, 24, 0), -EPERM, "plain: ... and it writes no more");
+    tell("close");
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_WRITE | BLK_LOCK_FORBID_WRITE, &img.error), 0, "plain: ... until it has it again");
+    is(put(&img, 25, 0), 0, "plain: ... and writes");
+    img_close(&img);
+}
+
+/* An opening that asks for its lock later, and changes it, beside another process. */
+static void changes(const char *volume, const char *uri)
+{
+    struct img img;
+    uint32_t later = BLK_O_RDWR | BLK_O_LOCK_LATER;
+
+    is(img_open(&img, uri, later, "locking", "on", NULL), 0, "%s: opened without a lock", volume);
+    is(told_to_try(uri, "rw", "on"), 0, "%s: ... the next is a writer", volume);
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_WRITE | BLK_LOCK_FORBID_WRITE, &img.error), 0, "%s: a writer", volume);
+    is(told_to_try(uri, "rw", "on"), -EBUSY, "%s: ... the next is refused", volume);
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_WRITE, &img.error), 0, "%s: one that lets others write", volume);
+    is(told_to_try(uri, "rw,share", "on"), 0, "%s: ... the next writes, too", volume);
+    is(told_to_try(uri, "rw", "on"), -EBUSY, "%s: ... unless it minds that this one does", volume);
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_FORBID_WRITE, &img.error), 0, "%s: a reader", volume);
+    is(told_to_try(uri, "ro", "on"), 0, "%s: ... beside others", volume);
+    is(told_to_try(uri, "rw", "on"), -EBUSY, "%s: ... which do not write", volume);
+    is(img.drv->lock_change(&img.bs, 0, &img.error), 0, "%s: without a lock again", volume);
+    is(told_to_try(uri, "rw", "on"), 0, "%s: ... the next is a writer", volume);
+    img_close(&img);
+}
+
 /* libgfapi moves an open file, and its locks, to a new connection. */
 static void other_options(const char *volume, const char *uri)
 {
@@ -581,8 +631,11 @@ int main(int argc, char **argv)
         if (!strcmp(*volume, "plain")) {
             other_options(*volume, uri);
             fenced(uri);
+            relaxed(uri);
+            changes(*volume, uri);
         } else if (!strcmp(*volume, "rep3")) {
             one_of_three(*volume, uri);
+            changes(*volume, uri);
         }
         empty_image(uri);
     }

@@ -406,6 +406,29 @@ static void locks(void)
     is(another(BLK_O_RDWR), 0, "closed, it has no lock");
 }
 
+/* The host says what is locked; a reopen changes the file only. */
+static void locks_of_the_host(void)
+{
+    is(img_open(&img, fake_uri("vol", "locked"), BLK_O_RDWR | BLK_O_LOCK_LATER, "locking", "on", NULL), 0, "no lock yet");
+    is(prepare(0), 0, "... prepared to read");
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_WRITE | BLK_LOCK_FORBID_WRITE, &img.error), 0, "... and locked to write");
+    is(another(0), -EBUSY, "... against readers");
+    commit();
+    is(another(0), -EBUSY, "... still, as the host has said");
+    is(flush_sync(&img), 0, "... as a flush finds");
+    is(prepare(BLK_O_RDWR), 0, "prepared to write");
+    is(img.drv->lock_change(&img.bs, BLK_LOCK_FORBID_WRITE, &img.error), 0, "... and locked to read");
+    give_up_reopen();
+    is(another(0), 0, "... aborted, it is locked so");
+    is(another(BLK_O_RDWR), -EBUSY, "... and no other way");
+    is(reopen(BLK_O_RDWR), 0, "reopened");
+    is(another(BLK_O_RDWR), -EBUSY, "... too");
+    is(img.drv->lock_change(&img.bs, 0, &img.error), 0, "unlocked");
+    is(reopen(0), 0, "... and reopened");
+    is(another(BLK_O_RDWR), 0, "... it is free");
+    img_close(&img);
+}
+
 static void shared_locks(void)
 {
     struct img other;
@@ -626,6 +649,7 @@ int main(void)
     in_flight();
     among_threads();
     locks();
+    locks_of_the_host();
     shared_locks();
     locks_that_fail();
     write_cache();

@@ -60,7 +60,7 @@ pub static TABLE: Static<&[BlkLayout]> = Static(layout! {
         lock_acquire, aio_write_zeroes, block_status, get_limits, create_with_progress,
         truncate_with_preallocation, open_options, request_error,
         get_statistics, format_statistics,
-        aio_copy_range,
+        aio_copy_range, lock_change,
         reopen_prepare, reopen_commit, reopen_abort, is_read_only, detach_fd_handler,
         attach_fd_handler, is_ready, get_in_flight, drain_begin, drain_end,
     }

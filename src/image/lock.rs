@@ -12,6 +12,8 @@
 //!  reader       free: tried     shared
 //!  reader who does not mind:    no lock at all
 //! ```
+//!
+//! An open image goes from one row to another byte by byte, without letting go of what both have.
 
 use super::*;
 use crate::gfapi::Hold;
@@ -65,27 +67,67 @@ impl Mode {
         }
     }
 
-    /// Takes it at once; false when somebody else's forbids it.
-    fn take(self, file: &File) -> gfapi::Result<bool> {
+    /// The host's way to say it. `None`: it neither writes nor minds.
+    pub(super) fn asked(writes: bool, forbids_writes: bool) -> Option<Mode> {
+        match (writes, forbids_writes) {
+            (true, true) => Some(Mode::Writer),
+            (true, false) => Some(Mode::AmongWriters),
+            (false, true) => Some(Mode::Reader),
+            (false, false) => None,
+        }
+    }
+
+    fn writes(self) -> bool {
+        self != Mode::Reader
+    }
+
+    /// Takes it at once, over what `from` has; false when somebody else's forbids it, and then that is
+    /// what it has.
+    fn take(self, file: &File, from: Option<Mode>) -> gfapi::Result<bool> {
         // The byte that stays locked, and the other.
         let (own, hold, other) = match self {
             Mode::Writer => (WRITES, Hold::Alone, FORBIDS_WRITES),
             Mode::AmongWriters => (WRITES, Hold::Shared, FORBIDS_WRITES),
             Mode::Reader => (FORBIDS_WRITES, Hold::Shared, WRITES),
         };
-        if !file.try_lock(own, hold)? {
-            return Ok(false);
-        }
-        let free = file.try_lock(other, Hold::Alone);
-        if !matches!(free, Ok(true)) {
-            // Some of a volume's bricks may have said yes.
-            let _ = Mode::give(file);
+        let mut free = file.try_lock(own, hold);
+        if from.is_none() && matches!(free, Ok(false)) {
             return free;
         }
-        if self != Mode::Writer {
-            file.unlock(other, 1)?;
+        if matches!(free, Ok(true)) {
+            free = file.try_lock(other, Hold::Alone);
         }
-        Ok(true)
+        if matches!(free, Ok(true)) && self != Mode::Writer {
+            free = file.unlock(other, 1).map(|()| true);
+        }
+        if !matches!(free, Ok(true)) {
+            // Some of a volume's bricks may have said yes.
+            let _ = match from {
+                Some(from) => from.restore(file),
+                None => Mode::give(file),
+            };
+        }
+        free
+    }
+
+    /// Has again what it had, and no more. Nobody else can have got it: only bytes that are more than
+    /// that were tried, but for a writer's, which are not contested when he asks for less.
+    fn restore(self, file: &File) -> gfapi::Result<()> {
+        let holds = match self {
+            Mode::Writer => [
+                (WRITES, Some(Hold::Alone)),
+                (FORBIDS_WRITES, Some(Hold::Alone)),
+            ],
+            Mode::AmongWriters => [(WRITES, Some(Hold::Shared)), (FORBIDS_WRITES, None)],
+            Mode::Reader => [(FORBIDS_WRITES, Some(Hold::Shared)), (WRITES, None)],
+        };
+        for (byte, hold) in holds {
+            match hold {
+                Some(hold) => drop(file.try_lock(byte, hold)?),
+                None => file.unlock(byte, 1)?,
+            }
+        }
+        Ok(())
     }
 
     /// Lets go of all, in one call, or the client would believe in a lock and have the file fenced by
@@ -96,7 +138,11 @@ impl Mode {
     }
 
     fn take_patiently(self, file: &File) -> gfapi::Result<bool> {
-        self.patiently(|| self.take(file))
+        self.change_patiently(file, None)
+    }
+
+    fn change_patiently(self, file: &File, from: Option<Mode>) -> gfapi::Result<bool> {
+        self.patiently(|| self.take(file, from))
     }
 
     /// Takes what belongs to it, whatever the file's owner has, and lets go of what does not: false when
@@ -183,8 +229,12 @@ pub(super) enum Held {
 
 /// The lock of one image.
 pub(super) struct ImageLock {
-    /// `None`: it needs none, or gets none. A reopen changes it.
+    /// `None`: it needs none, or gets none. Changed with `held` locked.
     mode: Mutex<Option<Mode>>,
+    /// Its volume has no locks, which was found out and reported.
+    unknown: AtomicBool,
+    /// The host says what it is to be: no reopen changes that.
+    by_host: AtomicBool,
     /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
     held: Mutex<Held>,
     /// When it was last known to be there.
@@ -196,25 +246,21 @@ pub(super) struct ImageLock {
 }
 
 impl ImageLock {
-    /// Takes the lock that an opener needs.
+    /// Takes the lock that an opener needs. `None`: none yet.
     pub(super) fn take(
         file: &File,
         location: &ImageLocation,
         mode: Option<Mode>,
     ) -> Result<ImageLock> {
+        let mut unknown = false;
         let mode = match (location.locking(), mode) {
             (Locking::Off, _) | (_, None) => None,
             (locking, Some(mode)) => match mode.take_patiently(file) {
                 Ok(true) => Some(mode),
                 Ok(false) => return Err(refused(location, mode, Stage::Open)),
                 Err(errno) if locking == Locking::Auto && is_unknown_to_volume(errno) => {
-                    report::report(
-                        Level::Info,
-                        &format!(
-                            "image {location}: its volume has no locks ({errno}); with locking=auto \
-                             it is used without one"
-                        ),
-                    );
+                    report_unknown(location, errno);
+                    unknown = true;
                     None
                 }
                 Err(errno) => return Err(failed(location, errno, Stage::Open)),
@@ -222,6 +268,8 @@ impl ImageLock {
         };
         Ok(ImageLock {
             mode: Mutex::new(mode),
+            unknown: AtomicBool::new(unknown),
+            by_host: AtomicBool::new(false),
             held: Mutex::new(if mode.is_some() {
                 Held::Ours
             } else {
@@ -240,6 +288,15 @@ impl ImageLock {
 
     pub(super) fn mode(&self) -> Option<Mode> {
         *self.mode.lock()
+    }
+
+    /// From now on the host says what it is to be.
+    pub(super) fn leave_to_host(&self) {
+        self.by_host.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_by_host(&self) -> bool {
+        self.by_host.load(Ordering::SeqCst)
     }
 
     /// Whether it is there, was given up or lost; `None` while it is about to be given up.
@@ -294,10 +351,10 @@ impl ImageLock {
     /// which do not know of the locks: a brick that is restarted after that would serve the file on. To
     /// take the lock once more tells them, and finds out what happened in between.
     pub(super) fn confirm(&self, file: &File) -> gfapi::Result<()> {
+        let mut held = self.held.lock();
         let Some(mode) = self.mode() else {
             return Ok(());
         };
-        let mut held = self.held.lock();
         match *held {
             Held::Ours => {}
             Held::GivenUp => return Ok(()),
@@ -338,6 +395,16 @@ impl ImageLock {
 
 fn is_unknown_to_volume(errno: Errno) -> bool {
     matches!(errno.get(), libc::ENOSYS | libc::EOPNOTSUPP)
+}
+
+fn report_unknown(location: &ImageLocation, errno: Errno) {
+    report::report(
+        Level::Info,
+        &format!(
+            "image {location}: its volume has no locks ({errno}); with locking=auto it is used \
+             without one"
+        ),
+    );
 }
 
 pub(super) fn refused(location: &ImageLocation, mode: Mode, stage: Stage) -> Error {
@@ -489,12 +556,94 @@ impl Image {
         })
     }
 
+    /// Makes it a lock of another kind, or none. When that fails it is what it was.
+    pub fn change_lock(&self, writes: bool, forbids_writes: bool) -> Result<()> {
+        if self.location.locking() == Locking::Off {
+            return Err(self.error(
+                libc::EOPNOTSUPP,
+                "was opened with locking=off; it has no lock to change",
+            ));
+        }
+        self.with_backing(|backing| {
+            let file = &backing.file;
+            let mut held = self.lock.held.lock();
+            let from = match *held {
+                Held::Ours if self.lock.is_given_up() => {
+                    return Err(self.error(libc::EBUSY, "is about to give its lock up"));
+                }
+                Held::Ours => self.lock.mode(),
+                Held::GivenUp | Held::Lost => None,
+            };
+            let to = Mode::asked(writes, forbids_writes);
+            self.lock.leave_to_host();
+            if self.lock.unknown.load(Ordering::SeqCst) || (from == to && *held == Held::Ours) {
+                return Ok(());
+            }
+            if from.is_some_and(Mode::writes) && !to.is_some_and(Mode::writes) {
+                self.end_writing(backing)?;
+            }
+            let changed = match (to, from) {
+                (Some(to), _) => to.change_patiently(file, from),
+                (None, from) => Mode::give(file).map(|()| true).inspect_err(|_| {
+                    // Half of it may be gone.
+                    let _ = from.map(|from| from.restore(file));
+                }),
+            };
+            match changed {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(refused(
+                        &self.location,
+                        to.unwrap_or(Mode::Reader),
+                        Stage::Io,
+                    ));
+                }
+                Err(errno)
+                    if self.location.locking() == Locking::Auto && is_unknown_to_volume(errno) =>
+                {
+                    report_unknown(&self.location, errno);
+                    self.lock.unknown.store(true, Ordering::SeqCst);
+                    return Ok(());
+                }
+                Err(errno) => return Err(failed(&self.location, errno, Stage::Io)),
+            }
+            // The other one may have changed its length.
+            if from.is_none()
+                && to.is_some()
+                && let Err(errno) = self.length.ask(file)
+            {
+                let _ = Mode::give(file);
+                return Err(self.failed("asking for the size", errno));
+            }
+            *self.lock.mode.lock() = to;
+            *self.lock.confirmed.lock() = Instant::now();
+            *held = match to {
+                Some(_) => Held::Ours,
+                None => Held::GivenUp,
+            };
+            self.lock.given_up.store(false, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    /// Before somebody else may write: nothing of this one's arrives later.
+    fn end_writing(&self, backing: &Backing) -> Result<()> {
+        if self.length.is_changing() {
+            return Err(self.error(
+                libc::EBUSY,
+                "has writes in flight and keeps its lock; drain it first",
+            ));
+        }
+        self.settle(backing)
+            .map_err(|errno| self.failed("giving its lock up", errno))
+    }
+
     fn need_lock(&self) -> Result<Mode> {
         self.lock.mode().ok_or_else(|| {
             self.error(
                 libc::EOPNOTSUPP,
                 "has no lock to give up or take: it was opened with locking=off, on a volume without \
-                 locks, or to read with share-rw=on",
+                 locks, or to read with share-rw=on, or lock_change took it away",
             )
         })
     }

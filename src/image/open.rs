@@ -40,10 +40,16 @@ impl Image {
         })?;
         let read_write = options.read_write && refused.is_none();
         // Before its length is looked at: another one may have changed it until then.
-        let mode = Mode::of(read_write, options.share_rw);
+        let mode = match options.lock_later {
+            true => None,
+            false => Mode::of(read_write, options.share_rw),
+        };
         let lock = Arc::new(ImageLock::take(&file, &location, mode)?);
         if lock.is_used() {
             trace.say(Verbosity::Steps, || "its lock is taken".to_owned());
+        }
+        if options.lock_later {
+            lock.leave_to_host();
         }
         let (stat, completions) = Self::set_up(&file, &location)?;
         let write_behind = volume.connection().has_write_behind();

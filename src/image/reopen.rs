@@ -183,6 +183,9 @@ impl Image {
     }
 
     fn next_mode(&self, location: &ImageLocation, read_write: bool) -> Option<Mode> {
+        if self.lock.is_by_host() {
+            return self.lock.mode();
+        }
         let share_rw = self.reopening.share_rw;
         let now = Mode::of(self.is_read_write(), share_rw);
         if location.locking() == Locking::Off || now.is_some() && self.lock.mode().is_none() {
@@ -202,6 +205,10 @@ impl Image {
     ) -> Result<HoldOn> {
         let now = self.lock.mode();
         match (now, self.lock.state()) {
+            // The host may have the old file locked before the commit.
+            (None, _) if self.lock.is_by_host() && same_connection => {
+                return file.share_locks_with(self).map(|()| HoldOn::Shared);
+            }
             (None, _) => {
                 let taken = ImageLock::take(file, location, mode)?;
                 return Ok(match taken.is_used() {
@@ -379,7 +386,7 @@ impl Image {
             return;
         }
         // A brick keeps it with the file that asked for it last.
-        let held = match prepared.mode {
+        let held = match self.mode_of(prepared) {
             Some(mode) => mode.hold(&prepared.backing.file),
             None => Mode::give(&prepared.backing.file).map(|()| true),
         };
@@ -398,6 +405,14 @@ impl Image {
         );
     }
 
+    /// What it is to be locked as; the host may have said something else since it was prepared.
+    fn mode_of(&self, prepared: &Prepared) -> Option<Mode> {
+        match self.lock.is_by_host() {
+            true => self.lock.mode(),
+            false => prepared.mode,
+        }
+    }
+
     /// The old file, or what was prepared when something is in flight again, or the image is closed.
     fn swap(&self, prepared: Box<Prepared>) -> std::result::Result<Arc<Backing>, Box<Prepared>> {
         let mut prepared = Some(prepared);
@@ -409,7 +424,7 @@ impl Image {
             self.settle_failures(new.write_behind);
             self.read_write.store(new.read_write, Ordering::Relaxed);
             let taken = matches!(new.hold, HoldOn::Own | HoldOn::HandedOver);
-            self.lock.replace(new.mode, taken);
+            self.lock.replace(self.mode_of(&new), taken);
             self.survive.reopened(new.flags);
             *self.reopening.location.lock() = new.location;
             let backing = Arc::new(new.backing);

@@ -65,6 +65,7 @@ pub const ROWS: &[Row] = &[
     row(c"keep-connection", Both, c"0-3600", c"30", c"Seconds that the connection is kept after its last image"),
     row(c"locking", Both, c"off|auto|on", c"off", c"Whether the image is locked against others who lock"),
     row(c"share-rw", Open, c"on|off", c"off", c"With locking: others who say so, too, may write it meanwhile"),
+    row(c"strict-locks", Both, c"on|off", c"on", c"With locking: a brick that has forgotten the lock serves the image no more"),
     row(c"auto-read-only", Open, c"on|off", c"off", c"Whether an image that may not be written is opened for reading"),
     row(c"on-disconnect", Open, c"string", c"report", c"What becomes of requests while the bricks are out of reach: report, or stall:SECONDS"),
     row(c"slow-request", Open, c"0-86400", c"30", c"Seconds after which a request is reported as slow; 0: never"),

@@ -14,6 +14,7 @@ static int create(GlusterLocation location, const char *filename, uint64_t size,
     g_autofree char *bytes = g_strdup_printf("%" PRIu64, size);
     int ret;
 
+    location = location_with_locking(location);
     location = location_with(location, "size", bytes);
     location = location_with(location, "preallocation", preallocation);
     ret = host_driver(filename)->create(filename, location, &error);

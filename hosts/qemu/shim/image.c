@@ -107,6 +107,7 @@ int image_open(GlusterImage **out, const BlkOption *location, int flags, AioCont
 {
     BlkError error = { .struct_size = sizeof(error) };
     GlusterImage *image = g_new0(GlusterImage, 1);
+    uint32_t later = location_has_lock(location) ? BLK_O_LOCK_LATER : 0;
     int ret;
 
     image->blk = host_driver(location_uri(location));
@@ -117,7 +118,7 @@ int image_open(GlusterImage **out, const BlkOption *location, int flags, AioCont
     image->state.host_data = image;
     image->refs = 1;
 
-    ret = image->blk->open(&image->state, location, image_flags(flags), &error);
+    ret = image->blk->open(&image->state, location, image_flags(flags) | later, &error);
     if (ret < 0) {
         error_setg(errp, "%s", error.message);
         image_unref(image);

@@ -10,6 +10,9 @@
 
 typedef struct Watch Watch;
 
+/* The option share-rw: whether others may write it. Unsaid, the users of the node decide. */
+typedef enum Sharing { SHARING_UNSAID, SHARING_OFF, SHARING_ON } Sharing;
+
 typedef struct GlusterImage {
     BlkState state; /* stays in place from open to close */
     const BlkDriver *blk;
@@ -23,7 +26,9 @@ typedef struct GlusterImage {
 typedef struct GlusterNode {
     GlusterImage *image;
     GlusterLocation location;
-    bool lock_later; /* opened while another host has it, see lock.c */
+    uint32_t lock; /* BLK_LOCK_*, what the users of the node need */
+    uint32_t lock_held; /* what it has: more, while they change */
+    Sharing sharing;
 } GlusterNode;
 
 /* Blocks until connected. `flags` are BDRV_O_*. 0 and *image, or -errno. */

@@ -9,7 +9,8 @@
 static const char *const names[] = {
     "filename",     "volume",        "path",        "debug",           "logfile",
     "ping-timeout", "frame-timeout", "write-cache", "connect-timeout", "keep-connection",
-    "locking",      "share-rw",      "on-disconnect", "slow-request",
+    "locking",      "share-rw",      "on-disconnect", "slow-request",    "strict-locks",
+    "statistics",   "trace",
 };
 static const char *const prefixes[] = { "server.", "xlator." };
 
@@ -108,6 +109,19 @@ const char *location_uri(const BlkOption *location)
     return value_of(location, "filename");
 }
 
+GlusterLocation location_with_locking(GlusterLocation location)
+{
+    if (!value_of(location, "locking")) {
+        const char *said = g_getenv("BLKGLUSTER_LOCKING");
+
+        location = location_with(location, "locking", said && *said ? said : "auto");
+    }
+    if (!strcmp(value_of(location, "locking"), "auto") && !value_of(location, "strict-locks")) {
+        location = location_with(location, "strict-locks", "off");
+    }
+    return location;
+}
+
 bool location_has_lock(const BlkOption *location)
 {
     const char *locking = value_of(location, "locking");
@@ -115,24 +129,21 @@ bool location_has_lock(const BlkOption *location)
     return locking && strcmp(locking, "off");
 }
 
-GlusterLocation location_without_lock(const BlkOption *location)
+char *location_take(GlusterLocation location, const char *name)
 {
-    GlusterLocation without = location_with(NULL, NULL, NULL);
+    char *value = NULL;
 
-    for (; location->name; location++) {
-        if (strcmp(location->name, "locking") && strcmp(location->name, "share-rw")) {
-            without = location_with(without, location->name, location->value);
-        }
+    while (location->name && strcmp(location->name, name)) {
+        location++;
     }
-    return without;
-}
-
-GlusterLocation location_with_shared_lock(GlusterLocation location)
-{
-    if (location_has_lock(location) && !value_of(location, "share-rw")) {
-        return location_with(location, "share-rw", "on");
+    if (location->name) {
+        g_free((char *)location->name);
+        value = (char *)location->value;
+        do {
+            location[0] = location[1];
+        } while ((location++)->name);
     }
-    return location;
+    return value;
 }
 
 void location_free(GlusterLocation location)

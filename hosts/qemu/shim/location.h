@@ -22,14 +22,17 @@ GlusterLocation location_with(GlusterLocation location, const char *name, const 
 /* The URI, or NULL when other options say where the image is. */
 const char *location_uri(const BlkOption *location);
 
+/*
+ * Takes `location`. Says how the image is locked where nobody did: as the environment's BLKGLUSTER_LOCKING says, else with
+ * locking=auto. What is not locking=on must not cost the image when a brick is restarted: strict-locks=off.
+ */
+GlusterLocation location_with_locking(GlusterLocation location);
+
 /* Whether the image is to be locked: locking=on or auto. */
 bool location_has_lock(const BlkOption *location);
 
-/* The same image, unlocked. */
-GlusterLocation location_without_lock(const BlkOption *location);
-
-/* Takes `location`. A lock, if there is to be one, is shared with others. */
-GlusterLocation location_with_shared_lock(GlusterLocation location);
+/* Takes an option out of it: its value, owned by the caller, or NULL. */
+char *location_take(GlusterLocation location, const char *name);
 
 void location_free(GlusterLocation location);
 

@@ -1,98 +1,113 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Image locking, for those that ask for it: the lock comes with the opening of an image. No request is in flight in any
- * of these.
+ * Image locking, as QEMU's driver of local files does it: by what the users of the node do, and let others do.
  *
- *   open                            takes it
- *   reopen                          changes it, inside of blkgluster
- *   migration, on the source        inactivate gives it; invalidate_cache takes it back if the guest stays
- *              on the destination   open (inactive) does without; invalidate_cache takes it
+ *   open                             takes no lock
+ *   check_perm                       takes what the new users need beside the old ones; here it is refused
+ *   set_perm | abort_perm_update     lets go of what the new ones, or the old ones, do not need
+ *   reopen                           keeps it, inside of blkgluster
+ *
+ * A migration needs nothing more: its source has no users left when it ends, and its destination none before it goes on.
  */
 #include "compat.h"
 
 #include "image.h"
 #include "node.h"
 
-bool node_locks_later(const GlusterNode *node, int flags)
+static int change(GlusterImage *image, uint32_t mode, Error **errp)
 {
-    return flags & BDRV_O_INACTIVE && location_has_lock(node->location);
-}
+    BlkError error = { .struct_size = sizeof(error) };
+    int ret = image->blk->lock_change(&image->state, mode, &error);
 
-int node_open_image(BlockDriverState *bs, GlusterImage **image, int flags, Error **errp)
-{
-    GlusterNode *node = bs->opaque;
-    AioContext *ctx = bdrv_get_aio_context(bs);
-    GlusterLocation unlocked;
-    int ret;
-
-    if (!node_locks_later(node, flags)) {
-        return image_open(image, node->location, flags, ctx, errp);
+    if (ret < 0) {
+        error_setg(errp, "%s", error.message);
     }
-    unlocked = location_without_lock(node->location);
-    ret = image_open(image, unlocked, flags, ctx, errp);
-    location_free(unlocked);
     return ret;
 }
 
-int node_give_lock(BlockDriverState *bs, Error **errp)
+/* BLK_LOCK_* for users that do and let do so much. Nobody has an inactive image: its guest runs elsewhere. */
+static uint32_t wanted(BlockDriverState *bs, uint64_t perm, uint64_t shared)
 {
     GlusterNode *node = bs->opaque;
-    GlusterImage *image = node->image;
-    BlkError error = { .struct_size = sizeof(error) };
-    int ret;
+    uint32_t mode = 0;
 
-    if (node->lock_later || !location_has_lock(node->location)) {
+    if (!location_has_lock(node->location) || bs->open_flags & BDRV_O_INACTIVE) {
         return 0;
     }
-    ret = image->blk->lock_release(&image->state, &error);
-    /* A reader that shares, or a volume without locks under locking=auto, has none to give. */
-    if (ret < 0 && ret != -EOPNOTSUPP) {
-        error_setg(errp, "%s", error.message);
-        return ret;
+    if (perm & (BLK_PERM_WRITE | BLK_PERM_RESIZE)) {
+        mode |= BLK_LOCK_WRITE;
     }
-    return 0;
+    if (node->sharing == SHARING_UNSAID ? !(shared & BLK_PERM_WRITE) : node->sharing == SHARING_OFF && perm) {
+        mode |= BLK_LOCK_FORBID_WRITE;
+    }
+    return bs->force_share ? mode & ~BLK_LOCK_FORBID_WRITE : mode;
 }
 
-static int take_lock(GlusterImage *image, Error **errp)
+int node_check_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared, Error **errp)
 {
-    BlkError error = { .struct_size = sizeof(error) };
-    int ret = image->blk->lock_acquire(&image->state, &error);
+    GlusterNode *node = bs->opaque;
+    uint32_t mode = node->lock | wanted(bs, perm, shared);
+    Error *local_err = NULL;
+    int ret;
 
-    if (ret < 0 && ret != -EOPNOTSUPP) {
-        error_setg(errp, "%s", error.message);
+    if (mode == node->lock_held) {
+        return 0;
+    }
+    ret = change(node->image, mode, &local_err);
+    if (ret == -EBUSY) {
+        /* The words of QEMU's other drivers, which people know. */
+        error_prepend(&local_err, "Failed to get %s\"write\" lock: ", mode & ~node->lock_held & BLK_LOCK_WRITE ? "" : "shared ");
+        error_append_hint(&local_err, "Is another process using the image [%s]?\n", bs->filename);
+    }
+    if (ret < 0) {
+        error_propagate(errp, local_err);
         return ret;
     }
+    node->lock_held = mode;
     return 0;
 }
 
+/* When that fails it has more than it needs: others are kept out for longer, which harms no data. */
+static int relax(GlusterNode *node, Error **errp)
+{
+    int ret = node->lock_held == node->lock ? 0 : change(node->image, node->lock, errp);
+
+    if (ret == 0) {
+        node->lock_held = node->lock;
+    }
+    return ret;
+}
+
+static void relax_or_say(GlusterNode *node)
+{
+    Error *local_err = NULL;
+
+    if (relax(node, &local_err) < 0) {
+        warn_report_err(local_err);
+    }
+}
+
+void node_set_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared)
+{
+    GlusterNode *node = bs->opaque;
+
+    node->lock = wanted(bs, perm, shared);
+    relax_or_say(node);
+}
+
+void node_abort_perm_update(BlockDriverState *bs)
+{
+    relax_or_say(bs->opaque);
+}
+
+/* A migration ends only when the lock is free for the destination. */
 int node_inactivate(BlockDriverState *bs)
 {
     Error *local_err = NULL;
-    int ret = node_give_lock(bs, &local_err);
+    int ret = relax(bs->opaque, &local_err);
 
     if (ret < 0) {
         error_report_err(local_err);
     }
     return ret;
-}
-
-void coroutine_fn node_co_invalidate_cache(BlockDriverState *bs, Error **errp)
-{
-    GlusterNode *node = bs->opaque;
-    GlusterImage *old = node->image;
-    GlusterImage *image;
-
-    if (!location_has_lock(node->location)) {
-        return;
-    }
-    if (!node->lock_later) {
-        take_lock(old, errp);
-        return;
-    }
-    if (image_open(&image, node->location, bs->open_flags, bdrv_get_aio_context(bs), errp) < 0) {
-        return;
-    }
-    node->image = image;
-    node->lock_later = false;
-    image_close(old);
 }

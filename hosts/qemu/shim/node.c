@@ -14,23 +14,42 @@ static bool same_layout(BlockDriverState *bs)
     return bdrv_get_aio_context(bs) == bs->aio_context && bdrv_get_node_name(bs) == bs->node_name;
 }
 
+/* It says how the image is locked, which is ours to do. */
+static int take_sharing(GlusterNode *node, Error **errp)
+{
+    g_autofree char *share_rw = location_take(node->location, "share-rw");
+
+    if (!share_rw) {
+        return 0;
+    }
+    if (strcmp(share_rw, "on") && strcmp(share_rw, "off")) {
+        error_setg(errp, "share-rw takes on or off, not '%s'", share_rw);
+        return -EINVAL;
+    }
+    if (!location_has_lock(node->location)) {
+        error_setg(errp, "share-rw says how an image is locked; it contradicts locking=off");
+        return -EINVAL;
+    }
+    node->sharing = strcmp(share_rw, "on") ? SHARING_OFF : SHARING_ON;
+    return 0;
+}
+
 int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
 {
     GlusterNode *node = bs->opaque;
+    AioContext *ctx = bdrv_get_aio_context(bs);
     int ret;
 
     if (!same_layout(bs)) {
         error_setg(errp, "this block-gluster.so was not made for this QEMU; scripts/qemu-module makes one");
         return -EINVAL;
     }
-    node->location = location_from_options(options);
-    if (bs->force_share) {
-        node->location = location_with_shared_lock(node->location);
-    }
+    node->location = location_with_locking(location_from_options(options));
     if (flags & BDRV_O_AUTO_RDONLY) {
         node->location = location_with(node->location, "auto-read-only", "on");
     }
-    ret = node_open_image(bs, &node->image, flags, errp);
+    ret = take_sharing(node, errp);
+    ret = ret < 0 ? ret : image_open(&node->image, node->location, flags, ctx, errp);
     if (ret >= 0 && node->image->blk->is_read_only(&node->image->state) > 0) {
         /* QEMU may not want it so, for copy-on-read. */
         ret = bdrv_apply_auto_read_only(bs, "the image may not be written", errp);
@@ -42,7 +61,6 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         location_free(node->location);
         return ret;
     }
-    node->lock_later = node_locks_later(node, flags);
     bs->supported_zero_flags = BDRV_REQ_MAY_UNMAP;
     /* blkgluster's truncate: new bytes read as zero. */
     bs->supported_truncate_flags = BDRV_REQ_ZERO_WRITE;

@@ -23,11 +23,10 @@ int coroutine_fn node_co_truncate(BlockDriverState *bs, int64_t offset, bool exa
                                   BdrvRequestFlags flags, Error **errp);
 
 /* lock.c: who has the image, among all that ask */
-bool node_locks_later(const GlusterNode *node, int flags);
-int node_open_image(BlockDriverState *bs, GlusterImage **image, int flags, Error **errp);
+int node_check_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared, Error **errp);
+void node_set_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared);
+void node_abort_perm_update(BlockDriverState *bs);
 int node_inactivate(BlockDriverState *bs);
-void coroutine_fn node_co_invalidate_cache(BlockDriverState *bs, Error **errp);
-int node_give_lock(BlockDriverState *bs, Error **errp);
 
 /* io.c: requests */
 int coroutine_fn node_co_preadv(BlockDriverState *bs, int64_t offset, int64_t bytes, QEMUIOVector *qiov,

@@ -15,6 +15,7 @@ fn spec(servers: &[ServerSpec]) -> ConnectSpec {
         servers: servers.to_vec(),
         write_cache: false,
         locks: false,
+        strict_locks: false,
         log: None,
         tuning: Vec::new(),
     }
