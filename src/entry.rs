@@ -372,6 +372,7 @@ unsafe fn submit(
         through: false,
         grows: false,
         began: 0,
+        begun_ns: 0,
         // SAFETY: the host's promise of the header.
         callback: unsafe { Callback::new(function, opaque) },
     });

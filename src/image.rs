@@ -183,9 +183,8 @@ impl Opened {
 impl Image {
     fn submit(&self, backing: &Arc<Backing>, mut ask: Ask<'_>) -> Result<Handle> {
         let file = &backing.file;
-        if self.timed {
-            ask.began = self.handy.take(self.clock);
-        }
+        ask.began = self.handy.take(self.clock);
+        ask.begun_ns = self.clock.absolute(ask.began);
         let mut growth = None;
         let changes = ask.kind.changes();
         let change = changes.then(|| self.length.change());

@@ -172,8 +172,10 @@ pub struct Ask<'a> {
     pub through: bool,
     /// A write that may grow the image.
     pub grows: bool,
-    /// When it came, by the clock of its image; 0 when nobody asks.
+    /// When it came, by the clock of its image, ...
     pub began: u64,
+    /// ... and by that of all, see [`now_ns`].
+    pub begun_ns: u64,
     /// For the end of it.
     pub callback: Callback,
 }

@@ -89,7 +89,7 @@ static void bad_options(void)
         {"connect-timeout of nothing", "connect-timeout", "", 0, "connect-timeout"},
         {"connect-timeout beyond all numbers", "connect-timeout", "99999999999999999999", 0, "connect-timeout"},
         {"an unknown flag", "write-cache", "off", 1, "0x1"},
-        {"several unknown flags", "write-cache", "off", 0xffffffff & ~(uint32_t)BLK_O_RDWR, "0xffffffdd"},
+        {"several unknown flags", "write-cache", "off", 0xffffffff & ~(uint32_t)BLK_O_RDWR, "0xfffffedd"},
     };
     static const struct BlkOption none[] = {{NULL, NULL}};
     struct BlkOption options[3] = {{"filename", "gluster://fake/vol/bad"}, {NULL, NULL}, {NULL, NULL}};

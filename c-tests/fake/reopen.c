@@ -160,20 +160,30 @@ static void there_and_back(void)
     img_close(&img);
 }
 
-static void limits_follow(void)
+/* With O_DIRECT parts of blocks take another way. */
+static void direct_follows(void)
 {
     struct BlkLimits limits = {.struct_size = sizeof(limits)};
+    struct BlkStatistics statistics = {.struct_size = sizeof(statistics)};
+    char part[100], back[sizeof(part)];
 
-    fake_open(&img, "limits", 65536);
+    fake_open(&img, "direct", 65536);
     fake.set_alignment(4096);
+    memset(part, 'p', sizeof(part));
+    is(reopen(BLK_O_RDWR | BLK_O_NOCACHE), 0, "O_DIRECT");
+    is(pwrite_sync(&img, part, sizeof(part), 1000), 0, "a part of a block is written");
+    is(pread_sync(&img, back, sizeof(back), 1000), 0, "... and read");
+    ok(memcmp(part, back, sizeof(part)) == 0, "... as it was written");
+    is(flush_sync(&img), 0, "... and flushed");
+    img.drv->get_statistics(&img.bs, &statistics, &img.error);
+    is(statistics.bounced, 2, "... beside O_DIRECT");
     img.drv->get_limits(&img.bs, &limits, &img.error);
     is(limits.request_alignment, 1, "any offset");
-    is(reopen(BLK_O_RDWR | BLK_O_NOCACHE), 0, "O_DIRECT");
-    img.drv->get_limits(&img.bs, &limits, &img.error);
-    is(limits.request_alignment, 4096, "... multiples of blocks");
     is(reopen(BLK_O_RDWR), 0, "without O_DIRECT");
-    img.drv->get_limits(&img.bs, &limits, &img.error);
-    is(limits.request_alignment, 1, "... any offset again");
+    is(pread_sync(&img, back, sizeof(back), 1000), 0, "it is read");
+    ok(memcmp(part, back, sizeof(part)) == 0, "... as it was written");
+    img.drv->get_statistics(&img.bs, &statistics, &img.error);
+    is(statistics.bounced, 2, "... the usual way");
     fake.set_alignment(0);
     img_close(&img);
 }
@@ -642,7 +652,7 @@ int main(void)
     img_create(fake_uri("vol", "locked"), "65536", &error);
     other_host();
     there_and_back();
-    limits_follow();
+    direct_follows();
     misuse();
     each_step_fails();
     replaced();

@@ -103,11 +103,18 @@ static void failures(void)
                   {0, BLK_FAILED_EIO}};
     struct BlkStatistics before, now;
     char data[UNIT] = {0};
-    unsigned i;
+    unsigned i, lost = 0;
 
     for (i = 0; i < T_COUNT(errors); i++) {
+        /* A read that lost its brick is sent again, once. */
+        struct fake_rule reads = {FAKE_PREADV_ASYNC, FAKE_FAIL, errors[i].err, 0, 0, 1, 1, NULL};
+
+        if (errors[i].err == ENOTCONN || errors[i].err == EBADFD) {
+            reads.times = 2;
+            lost++;
+        }
         before = statistics_of(&img);
-        fake_once(FAKE_PREADV_ASYNC, FAKE_FAIL, errors[i].err, 0);
+        fake.add_rule(&reads);
         pread_sync(&img, data, UNIT, 0);
         fake_once(FAKE_PWRITEV_ASYNC, FAKE_REFUSE, errors[i].err, 0);
         pwrite_sync(&img, data, UNIT, 0);
@@ -120,6 +127,7 @@ static void failures(void)
         is(now.flush.failed[errors[i].class] - before.flush.failed[errors[i].class], 1, "... a flush");
         is(ended(&now.read), ended(&before.read) + 1, "... and no other class");
     }
+    is(now.read_retries, lost, "reads that were sent again");
     is(now.read.bytes, before.read.bytes, "what fails adds no bytes");
     is(now.read.succeeded, before.read.succeeded, "... and no success");
     is(now.read.latency.total_ns, before.read.latency.total_ns, "... and is not in the histogram");

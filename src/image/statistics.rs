@@ -11,9 +11,8 @@ mod tests;
 
 pub use format::Format;
 
-use crate::request::{Kind, Outcome};
+use crate::request::{Kind, Outcome, now_ns};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 /// Kinds of requests that are told apart, in the order of the header.
 pub const KINDS: usize = 6;
@@ -28,20 +27,24 @@ pub const CLASSES: usize = 6;
 const KIND_NAMES: [&str; KINDS] = ["read", "write", "flush", "discard", "write_zeroes", "copy"];
 const CLASS_NAMES: [&str; CLASSES] = ["ENOTCONN", "EBADFD", "EIO", "ENOSPC", "ECANCELED", "other"];
 
-/// Nanoseconds since an image was opened.
+/// Nanoseconds since an image was opened; when that was, see [`now_ns`].
 #[derive(Clone, Copy)]
-pub struct Clock(Instant);
+pub struct Clock(u64);
 
 impl Clock {
     /// From now on.
     pub fn start() -> Clock {
-        Clock(Instant::now())
+        Clock(now_ns())
     }
 
     /// So far.
     pub fn now(self) -> u64 {
-        let since = self.0.elapsed();
-        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
+        now_ns() - self.0
+    }
+
+    /// The same time for threads that know no image, see [`now_ns`].
+    pub fn absolute(self, ns: u64) -> u64 {
+        self.0 + ns
     }
 }
 

@@ -83,7 +83,7 @@ impl Glance {
         self.told.store(false, Ordering::Relaxed);
         self.stands.store(false, Ordering::Relaxed);
         self.until_ns.store(0, Ordering::Relaxed);
-        self.begun_ns.store(now_ns(), Ordering::Relaxed);
+        self.begun_ns.store(ask.begun_ns.max(1), Ordering::Relaxed);
     }
 
     pub(super) fn end(&self) {

@@ -111,6 +111,7 @@ fn a_handle_goes_stale_when_its_request_ends() {
         through: false,
         grows: false,
         began: 0,
+        begun_ns: 0,
         // SAFETY: called with a live AtomicU32, on this thread.
         callback: unsafe { Callback::new(count, (&raw const calls).cast_mut().cast()) },
     };
@@ -157,6 +158,7 @@ fn what_cannot_be_tried_alone_fails() {
             through: false,
             grows: false,
             began: 0,
+            begun_ns: 0,
             // SAFETY: does nothing.
             callback: unsafe { Callback::new(nothing, std::ptr::null_mut()) },
         };
