@@ -54,7 +54,7 @@ static void in_time(void)
     /* Else the opening could still find the connection of the create. */
     if (!fake_disconnected(20))
         t_die("the connection of the create does not end");
-    seconds = opening(&img, "slow-300", "2", &ret);
+    seconds = opening(&img, "slow-300", "10", &ret);
     is(ret, 0, "that answers in time");
     ok(about(seconds, 0.3), "... costs what it takes (%.2f s)", seconds);
     img_close(&img);

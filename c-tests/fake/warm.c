@@ -4,6 +4,28 @@
 
 static const char *const uri = "gluster://fake/vol/warm";
 
+/* So many times longer under valgrind, where all takes longer. */
+static int stretch(void)
+{
+    return t_time_factor() > 1 ? 3 : 1;
+}
+
+static void stretched(double seconds)
+{
+    run_for(seconds * stretch());
+}
+
+/* The option's value, until the next but three. */
+static const char *times(int seconds)
+{
+    static char texts[4][8];
+    static unsigned next;
+    char *text = texts[next++ % T_COUNT(texts)];
+
+    snprintf(text, sizeof(texts[0]), "%d", seconds * stretch());
+    return text;
+}
+
 static void opened(struct img *img, const char *seconds)
 {
     if (img_open(img, uri, BLK_O_RDWR, "keep-connection", seconds, NULL) < 0)
@@ -31,15 +53,17 @@ static bool no_longer_there(void *arg)
 /* Whether the connection that is there now ends about so many seconds from now. */
 static bool ends_after(double seconds)
 {
+    double early = 0.15 * stretch();
     int64_t begin = now_us();
     uint64_t before = ended();
     double passed;
 
+    seconds *= stretch();
     if (!run_until(no_longer_there, &before, seconds + 10))
         return false;
     passed = (double)(now_us() - begin) / 1e6;
     t_say("it ended after %.2f s", passed);
-    return passed > seconds - 0.15 && passed < seconds + 0.5 * t_time_factor();
+    return passed > seconds - early && passed < seconds + 0.5 * t_time_factor();
 }
 
 static void by_default(void)
@@ -71,23 +95,23 @@ static void for_a_time(void)
     uint64_t before;
     struct img img, other;
 
-    used("1");
-    ok(ends_after(1), "keep-connection=1");
+    used(times(1));
+    ok(ends_after(1), "keep-connection=%s", times(1));
     before = ended();
-    used("1");
-    run_for(0.5);
-    opened(&img, "1");
-    run_for(1);
+    used(times(1));
+    stretched(0.5);
+    opened(&img, times(1));
+    stretched(1);
     is(ended(), before, "it does not end while an image uses it again");
     is(flush_sync(&img), 0, "... which works");
     img_close(&img);
     ok(ends_after(1), "... but after that one");
 
-    opened(&img, "1");
+    opened(&img, times(1));
     opened(&other, "3600");
     img_close(&img);
     before = ended();
-    run_for(1.3);
+    stretched(1.3);
     is(ended(), before, "it does not end while another image uses it");
     is(flush_sync(&other), 0, "... which works");
     img_close(&other);
@@ -99,22 +123,23 @@ static void for_a_time(void)
 
 static void several(void)
 {
-    static const char *const times[] = {"2", "1", "3", "1", "2"};
+    static const int seconds[] = {2, 1, 3, 1, 2};
     struct img img;
     uint64_t before = ended();
     char place[64];
     unsigned i;
 
-    for (i = 0; i < T_COUNT(times); i++) {
+    for (i = 0; i < T_COUNT(seconds); i++) {
         snprintf(place, sizeof(place), "gluster://fake/warm-%u/none", i);
-        is(img_open(&img, place, 0, "keep-connection", times[i], NULL), -ENOENT, "a connection for %s s", times[i]);
+        is(img_open(&img, place, 0, "keep-connection", times(seconds[i]), NULL), -ENOENT, "a connection for %d s",
+           seconds[i] * stretch());
     }
-    run_for(1.5);
-    is(ended() - before, 2, "of five connections those that were kept for 1 s have ended");
-    run_for(1);
-    is(ended() - before, 4, "... then those that were kept for 2 s");
-    run_for(1);
-    is(ended() - before, 5, "... then the one that was kept for 3 s");
+    stretched(1.5);
+    is(ended() - before, 2, "of five connections the two that were kept for the shortest time have ended");
+    stretched(1);
+    is(ended() - before, 4, "... then the next two");
+    stretched(1);
+    is(ended() - before, 5, "... then the one that was kept for the longest");
     ok(fake_disconnected(10), "all are gone");
 }
 
