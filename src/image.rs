@@ -138,6 +138,8 @@ pub struct Opened {
 /// that flushes, while it does.
 struct Backing {
     file: File,
+    /// One flush at a time: what it finds to be done is done when the next one looks.
+    flushing: Mutex<()>,
     lock: Arc<ImageLock>,
     status: Status,
     volume: Arc<Connected>,
@@ -197,7 +199,10 @@ impl Image {
             Kind::Write | Kind::Zeroes { .. } | Kind::Copy { .. } => {
                 let end = ask.offset + ask.length;
                 ask.through = self.must_go_through(end);
-                growth = self.length.grow(end);
+                // What has no length grows nothing, wherever it lies.
+                if ask.length > 0 {
+                    growth = self.length.grow(end);
+                }
                 ask.grows = growth.is_some();
             }
             Kind::Read | Kind::Flush => {}
@@ -599,7 +604,7 @@ impl Image {
             _ if self.survive.is_replaced() => {
                 "; it was removed, or another file was put in its place: close it and open it again"
             }
-            libc::EBADFD if self.lock.is_used() => {
+            libc::EBADFD if self.lock.is_used() && self.location.has_strict_locks() => {
                 "; its bricks are out of reach, or one that was restarted has forgotten its lock, so \
                  that another one may have written it: close the image and open it again"
             }

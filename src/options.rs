@@ -46,6 +46,11 @@ impl ImageLocation {
         self.uri.volume.to_string_lossy().into_owned()
     }
 
+    /// Whether a brick that has forgotten a lock is to serve the image no more.
+    pub fn has_strict_locks(&self) -> bool {
+        self.locking != Locking::Off && self.strict_locks
+    }
+
     /// Whether the host asked for RDMA, which no longer exists.
     pub fn wants_rdma(&self) -> bool {
         self.uri.transport == Transport::Rdma

@@ -218,8 +218,11 @@ pub struct Outcome {
 
 /// What to do with a request that was taken from the ready list.
 pub enum Next {
-    /// It was sent off again for what a short read left out.
-    Resubmitted,
+    /// It was sent off again for what a short read left out, or as a whole.
+    Resubmitted {
+        /// O_DIRECT had not taken it: all of it was.
+        aside: bool,
+    },
     /// It led a shared call, of `kind` and that range; those of its requests that it served were put
     /// before all others; what it could not do is tried alone now.
     Shared {
@@ -548,7 +551,7 @@ impl SlotRef {
             match file() {
                 Some(file) if file.avoid_direct(errno) => {
                     self.send_again(&file);
-                    return Next::Resubmitted;
+                    return Next::Resubmitted { aside: true };
                 }
                 _ => return Next::Ended(body.outcome(result)),
             }
@@ -557,7 +560,7 @@ impl SlotRef {
             match file() {
                 Some(file) => {
                     self.read_on(&file);
-                    return Next::Resubmitted;
+                    return Next::Resubmitted { aside: false };
                 }
                 None => result = Err(Errno::new(libc::EBADF, libc::EIO)),
             }

@@ -69,8 +69,8 @@ struct Current {
     looking: bool,
     /// Chunks under way.
     chunks: usize,
-    /// The first failure.
-    failed: Option<Errno>,
+    /// The first failure, but for being cancelled.
+    failed: Option<Failed>,
     /// It was cancelled.
     stop: bool,
 }
@@ -220,7 +220,7 @@ impl Copies {
         let looked = {
             let mut under_way = UnderWay::new(self, true);
             let looked = look(copying, at);
-            under_way.result = looked.as_ref().map(drop).map_err(|&errno| errno);
+            under_way.result = looked.as_ref().map(drop).map_err(|&errno| of_source(errno));
             looked
         };
         let Ok((counted, extent)) = looked else {
@@ -249,7 +249,13 @@ impl Copies {
         }
     }
 
-    fn chunk(&self, copying: &Copying, at: i64, length: i64, zero: bool) -> gfapi::Result<()> {
+    fn chunk(
+        &self,
+        copying: &Copying,
+        at: i64,
+        length: i64,
+        zero: bool,
+    ) -> std::result::Result<(), Failed> {
         let (image, backing) = {
             let opened = registry::visit(self.id).ok_or_else(closed)?;
             (opened.image.clone(), opened.backing.clone())
@@ -274,7 +280,7 @@ impl Copies {
         backing: &Backing,
         offset: i64,
         length: i64,
-    ) -> gfapi::Result<()> {
+    ) -> std::result::Result<(), Failed> {
         let zeroes = &image.zeroes;
         let (mut at, end) = (offset, offset + length);
         while at < end {
@@ -304,11 +310,11 @@ impl Copies {
     }
 
     /// Whether a long chunk is still wanted.
-    fn go_on(&self, copying: &Copying) -> gfapi::Result<()> {
-        reading(copying.source)?;
+    fn go_on(&self, copying: &Copying) -> std::result::Result<(), Failed> {
+        reading(copying.source).map_err(of_source)?;
         let line = self.line.lock();
         match line.current.as_ref().is_some_and(|current| current.stop) {
-            true => Err(Errno::new(libc::ECANCELED, libc::EIO)),
+            true => Err(Errno::new(libc::ECANCELED, libc::EIO).into()),
             false => Ok(()),
         }
     }
@@ -323,7 +329,22 @@ impl Current {
         drop(self.source);
         // The last of them may let the image close, with its slab.
         match self.failed {
-            Some(errno) if errno.get() != libc::ECANCELED => request.ended(Err(errno)),
+            // No word of what was written here, nor of where.
+            Some(Failed {
+                errno,
+                of_source: true,
+            }) => {
+                request.stand();
+                request.call_off(errno);
+                if survive::is_loss(errno)
+                    && let Some(source) = registry::get(ImageId::from_raw(self.work.copying.source))
+                {
+                    source.survive.lost(&source, errno, None);
+                }
+            }
+            Some(Failed { errno, .. }) if errno.get() != libc::ECANCELED => {
+                request.ended(Err(errno))
+            }
             None if is_whole => request.ended(Ok(())),
             // The host's wish, which is no failure.
             _ => request.call_off(Errno::new(libc::ECANCELED, libc::EIO)),
@@ -335,7 +356,31 @@ impl Current {
 struct UnderWay<'a> {
     copies: &'a Copies,
     looks: bool,
-    result: gfapi::Result<()>,
+    result: std::result::Result<(), Failed>,
+}
+
+/// Why a copy failed.
+#[derive(Clone, Copy)]
+struct Failed {
+    errno: Errno,
+    /// It was the image that is read.
+    of_source: bool,
+}
+
+impl From<Errno> for Failed {
+    fn from(errno: Errno) -> Failed {
+        Failed {
+            errno,
+            of_source: false,
+        }
+    }
+}
+
+fn of_source(errno: Errno) -> Failed {
+    Failed {
+        errno,
+        of_source: true,
+    }
 }
 
 impl UnderWay<'_> {
@@ -343,7 +388,7 @@ impl UnderWay<'_> {
         UnderWay {
             copies,
             looks,
-            result: Err(Errno::new(libc::EIO, libc::EIO)),
+            result: Err(Errno::new(libc::EIO, libc::EIO).into()),
         }
     }
 }
@@ -357,8 +402,14 @@ impl Drop for UnderWay<'_> {
         if !self.looks {
             current.chunks -= 1;
         }
-        if let Err(errno) = self.result {
-            current.failed.get_or_insert(errno);
+        if let Err(failed) = self.result {
+            // Write-behind tells a failure once: being cancelled must not hide it, nor what the source did.
+            let known = current
+                .failed
+                .is_some_and(|known| !known.of_source && known.errno.get() != libc::ECANCELED);
+            if !known && (current.failed.is_none() || failed.errno.get() != libc::ECANCELED) {
+                current.failed = Some(failed);
+            }
             // What was seen is noted with it else.
             current.looking &= !self.looks;
         }
@@ -399,7 +450,7 @@ impl Job for Copier {
             (line.current.take(), std::mem::take(&mut line.waiting))
         };
         if let Some(mut current) = current {
-            current.failed.get_or_insert(why);
+            current.failed.get_or_insert(why.into());
             current.end();
         }
         for work in waiting {
@@ -469,20 +520,26 @@ fn look(copying: &Copying, at: i64) -> gfapi::Result<(Option<Counted>, Extent)> 
 }
 
 /// Through memory. What lies past the end of the source is zero.
-fn copy(copying: &Copying, at: i64, chunk: &mut [u8], to: &File) -> gfapi::Result<()> {
+fn copy(
+    copying: &Copying,
+    at: i64,
+    chunk: &mut [u8],
+    to: &File,
+) -> std::result::Result<(), Failed> {
     let from = copying.from + at;
     let mut got = 0;
     {
-        let (_, source) = reading(copying.source)?;
+        let (_, source) = reading(copying.source).map_err(of_source)?;
         while got < chunk.len() {
-            match source.file.read(&mut chunk[got..], from + got as i64)? {
+            let read = source.file.read(&mut chunk[got..], from + got as i64);
+            match read.map_err(of_source)? {
                 0 => break,
                 more => got += more,
             }
         }
     }
     chunk[got..].fill(0);
-    to.write(chunk, copying.offset + at, copying.through)
+    Ok(to.write(chunk, copying.offset + at, copying.through)?)
 }
 
 impl Image {

@@ -55,6 +55,9 @@ impl Image {
     ) -> Error {
         let what = match kind {
             Kind::Flush => "a flush".to_owned(),
+            Kind::Copy { .. } => {
+                format!("a copy of {length} bytes to offset {offset}, here or where it reads them,")
+            }
             kind => format!("a {} of {length} bytes at offset {offset}", kind.name()),
         };
         self.failed(&what, errno)

@@ -148,6 +148,7 @@ impl Flushes {
 
 impl Backing {
     pub(super) fn flush(&self) -> gfapi::Result<()> {
+        let _one = self.flushing.lock();
         let connection = self.volume.connection();
         let replicas = &self.replicas;
         // Before the fsync: what is said from now on may be of a write that it does not cover.

@@ -94,6 +94,15 @@ impl Length {
         self.growing.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// The same when nothing is in flight, but writes that grow the image may wait to be sent.
+    pub(super) fn ask_at_rest(&self, file: &File) -> gfapi::Result<()> {
+        let _none_begins = self.gate.write();
+        let stat = file.stat_settled()?;
+        self.known.store(stat.size, Ordering::SeqCst);
+        self.allocated.store(stat.allocated, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// Size and space as the bricks have them; while the image grows, as last seen.
     pub(super) fn ask(&self, file: &File) -> gfapi::Result<(i64, i64)> {
         let _none_begins = self.gate.write();

@@ -92,6 +92,7 @@ impl Mode {
         };
         let mut free = file.try_lock(own, hold);
         if from.is_none() && matches!(free, Ok(false)) {
+            let _ = file.unfence();
             return free;
         }
         if matches!(free, Ok(true)) {
@@ -236,7 +237,7 @@ pub(super) struct ImageLock {
     /// The host says what it is to be: no reopen changes that.
     by_host: AtomicBool,
     /// Whether it has it. Kept locked while it is taken or given up, and while what needs it runs.
-    held: Mutex<Held>,
+    pub(super) held: Mutex<Held>,
     /// When it was last known to be there.
     confirmed: Mutex<Instant>,
     /// It has to be asked for, however lately it was.
@@ -350,6 +351,12 @@ impl ImageLock {
     /// When a volume's options change, GlusterFS 10.3 moves files and their locks to other connections,
     /// which do not know of the locks: a brick that is restarted after that would serve the file on. To
     /// take the lock once more tells them, and finds out what happened in between.
+    pub(super) fn confirm_anew(&self, file: &File) -> gfapi::Result<()> {
+        self.doubt();
+        self.confirm(file)
+    }
+
+    /// The same, unless that was asked lately.
     pub(super) fn confirm(&self, file: &File) -> gfapi::Result<()> {
         let mut held = self.held.lock();
         let Some(mode) = self.mode() else {
@@ -564,9 +571,11 @@ impl Image {
                 "was opened with locking=off; it has no lock to change",
             ));
         }
-        self.with_backing(|backing| {
+        let mut unknown = None;
+        let changed = self.with_backing(|backing| {
             let file = &backing.file;
             let mut held = self.lock.held.lock();
+            self.may_change_lock()?;
             let from = match *held {
                 Held::Ours if self.lock.is_given_up() => {
                     return Err(self.error(libc::EBUSY, "is about to give its lock up"));
@@ -601,7 +610,7 @@ impl Image {
                 Err(errno)
                     if self.location.locking() == Locking::Auto && is_unknown_to_volume(errno) =>
                 {
-                    report_unknown(&self.location, errno);
+                    unknown = Some(errno);
                     self.lock.unknown.store(true, Ordering::SeqCst);
                     return Ok(());
                 }
@@ -623,7 +632,11 @@ impl Image {
             };
             self.lock.given_up.store(false, Ordering::SeqCst);
             Ok(())
-        })
+        });
+        if let Some(errno) = unknown {
+            report_unknown(&self.location, errno);
+        }
+        changed
     }
 
     /// Before somebody else may write: nothing of this one's arrives later.

@@ -39,6 +39,10 @@ impl Image {
             }
         })?;
         let read_write = options.read_write && refused.is_none();
+        let flags = match refused {
+            Some(_) => flags & !libc::O_RDWR | libc::O_RDONLY,
+            None => flags,
+        };
         // Before its length is looked at: another one may have changed it until then.
         let mode = match options.lock_later {
             true => None,
@@ -85,6 +89,7 @@ impl Image {
             file,
             lock: lock.clone(),
             status: Status::new(),
+            flushing: Mutex::new(()),
             volume: Arc::new(volume),
             replicas,
         });

@@ -60,7 +60,7 @@ pub(super) fn asked(progress: &mut Progress<'_>, done: i64, total: i64) -> gfapi
 /// What an image grows by, kept from all others until this is dropped.
 struct Growth<'a> {
     image: &'a Image,
-    /// There until this is dropped.
+    /// There until this is dropped. The image may have another by then.
     backing: Option<Arc<Backing>>,
     old: i64,
     held: Range,
@@ -73,8 +73,10 @@ impl Drop for Growth<'_> {
         let image = self.image;
         image.length.grown(self.reached);
         image.desk.lock().queue.let_go(self.held);
-        if let Some(backing) = self.backing.take() {
-            image.refill(&backing.file);
+        drop(self.backing.take());
+        // The file that it has now: on one that another took the place of, nothing begins any more.
+        if let Some(file) = image.file() {
+            image.refill(&file);
         }
         // Last, since close waits for it, and closes the file when nobody else has it.
         {

@@ -175,7 +175,14 @@ impl Round<'_> {
                 image.trace.tell();
                 return Reaped::Shared;
             }
-            Next::Resubmitted => {
+            Next::Resubmitted { aside: true } => {
+                image.count(Event::Bounced, 1);
+                image.trace.say(Verbosity::Errors, || {
+                    format!("request {}: is sent beside O_DIRECT", request.number())
+                });
+                return Reaped::Resubmitted;
+            }
+            Next::Resubmitted { aside: false } => {
                 image.count(Event::ShortRead, 1);
                 image.trace.say(Verbosity::Errors, || {
                     format!("request {}: a short read is sent on", request.number())

@@ -44,6 +44,7 @@ struct Prepared {
     write_behind: bool,
     mode: Option<Mode>,
     hold: HoldOn,
+    same_connection: bool,
 }
 
 /// How the new file came to its lock.
@@ -73,7 +74,22 @@ impl Image {
     pub(super) fn not_while_reopened(&self) -> Result<()> {
         match *self.reopening.stage.lock() {
             Stages::None => Ok(()),
-            _ => Err(self.error(libc::EBUSY, "is being reopened; commit or abort that first")),
+            _ => Err(self.being_reopened()),
+        }
+    }
+
+    fn being_reopened(&self) -> Error {
+        self.error(libc::EBUSY, "is being reopened; commit or abort that first")
+    }
+
+    /// Whether the lock may change: not while a thread hands it from one file to the other, nor when it
+    /// was handed over to a connection that this image does not use yet. Asked with the lock's state
+    /// locked, before which every such thread says what it does.
+    pub(super) fn may_change_lock(&self) -> Result<()> {
+        match &*self.reopening.stage.lock() {
+            Stages::None => Ok(()),
+            Stages::Ready(prepared) if prepared.same_connection => Ok(()),
+            _ => Err(self.being_reopened()),
         }
     }
 
@@ -87,8 +103,11 @@ impl Image {
             ));
         }
         self.with_backing(|_| {
-            self.not_while_reopened()?;
-            *self.reopening.stage.lock() = Stages::Busy;
+            let mut stage = self.reopening.stage.lock();
+            if !matches!(*stage, Stages::None) {
+                return Err(self.being_reopened());
+            }
+            *stage = Stages::Busy;
             Ok(())
         })?;
         let prepared = self.prepare(location, read_write, direct);
@@ -124,9 +143,7 @@ impl Image {
         if direct {
             flags |= libc::O_DIRECT;
         }
-        let (volume, file) = on_volume("reopen", &location, &self.trace, |connection| {
-            File::open(connection, location.path(), flags)
-        })?;
+        let (volume, file) = self.open_again(&location, flags)?;
         let same_connection = self.with_backing(|old| {
             // Nothing that was acknowledged is left behind with the old file.
             self.settle(old)
@@ -145,7 +162,8 @@ impl Image {
                 file,
                 lock: self.lock.clone(),
                 status: Status::new(),
-                volume: Arc::new(volume),
+                volume,
+                flushing: Mutex::new(()),
                 replicas,
             },
             location,
@@ -154,6 +172,7 @@ impl Image {
             write_behind,
             mode,
             hold,
+            same_connection,
         });
         // Another host may have written it when this one had no lock.
         match self.length.ask(&prepared.backing.file) {
@@ -163,6 +182,22 @@ impl Image {
                 Err(self.failed("asking for the size", errno))
             }
         }
+    }
+
+    /// On the connection that it has, unless it needs another one.
+    fn open_again(&self, location: &ImageLocation, flags: c_int) -> Result<(Arc<Connected>, File)> {
+        let (path, spec) = (location.path(), location.connect_spec());
+        if self.reopening.location.lock().connect_spec() == spec {
+            return self.with_backing(|old| {
+                let file = File::open(old.volume.connection(), path, flags)
+                    .map_err(|errno| self.failed("opening it once more", errno))?;
+                Ok((old.volume.clone(), file))
+            });
+        }
+        let (volume, file) = on_volume("reopen", location, &self.trace, |connection| {
+            File::open(connection, path, flags)
+        })?;
+        Ok((Arc::new(volume), file))
     }
 
     /// Whether both are one file on the bricks.
@@ -259,6 +294,9 @@ impl Image {
 
     /// The old file keeps its lock.
     fn hold_again(&self, old: &Backing) {
+        if self.lock.state() != Some(Held::Ours) {
+            return;
+        }
         let held = self.lock.mode().map(|mode| mode.hold(&old.file));
         if !matches!(held, None | Some(Ok(true))) {
             // The next flush asks for it.
@@ -337,18 +375,21 @@ impl Image {
         }
         loop {
             // What was written since it was prepared: the old file's last word.
-            let closed = self.with_backing(|old| {
-                self.last_flush(old);
-                self.hold_on(&prepared);
-                Ok(())
-            });
-            if let Err(closed) = closed {
-                prepared.discard();
-                self.reopened();
-                return Err(closed);
+            match self.with_backing(|old| Ok(self.last_flush(old))) {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => {
+                    report::report(Level::Error, &format!("{}; the next flush fails", why.text));
+                }
+                Err(closed) => {
+                    prepared.discard();
+                    self.reopened();
+                    return Err(closed);
+                }
             }
+            let hold = (prepared.hold, prepared.same_connection);
             match self.swap(prepared) {
                 Ok(old) => {
+                    self.hold_on(&old, hold);
                     self.let_go(old);
                     break;
                 }
@@ -359,7 +400,9 @@ impl Image {
         let _closed = self.with_backing(|backing| {
             // The translators' idea of the size, which may be another connection's by now, must be
             // right before the next growth.
-            let _ = self.length.ask(&backing.file);
+            if self.is_idle() {
+                let _ = self.length.ask_at_rest(&backing.file);
+            }
             Ok(())
         });
         self.reopened();
@@ -368,32 +411,39 @@ impl Image {
         Ok(())
     }
 
-    fn last_flush(&self, old: &Backing) {
+    fn last_flush(&self, old: &Backing) -> Result<()> {
         if !self.is_read_write() {
-            return;
+            return Ok(());
         }
-        if let Err(errno) = old.flush() {
-            let why = self.failed("flushing it for its reopening", errno);
-            report::report(Level::Error, &format!("{}; the next flush fails", why.text));
+        old.flush().map_err(|errno| {
             self.completions.note_failure();
             self.owed.store(errno.get(), Ordering::Relaxed);
-        }
+            self.failed("flushing it for its reopening", errno)
+        })
     }
 
-    /// The lock is the new file's alone from here on.
-    fn hold_on(&self, prepared: &Prepared) {
-        if prepared.hold != HoldOn::Shared || self.lock.state() != Some(Held::Ours) {
+    /// The image has the new file. Before the old one is closed, the lock becomes the new one's alone: a
+    /// brick keeps it with the file that asked for it last. It is the lock that the image has by now,
+    /// which may be another one than when this was prepared.
+    fn hold_on(&self, old: &Backing, (hold, same_connection): (HoldOn, bool)) {
+        // What was taken on another connection is the new file's from the first.
+        if !same_connection || hold == HoldOn::Own {
             return;
         }
-        // A brick keeps it with the file that asked for it last.
-        let held = match self.mode_of(prepared) {
-            Some(mode) => mode.hold(&prepared.backing.file),
-            None => Mode::give(&prepared.backing.file).map(|()| true),
-        };
+        let held = self.with_backing(|new| {
+            let held = self.lock.held.lock();
+            let mode = self.lock.mode().filter(|_| *held == Held::Ours);
+            let file = &new.file;
+            Ok(match mode {
+                Some(mode) => file.share_locks(&old.file).and_then(|()| mode.hold(file)),
+                None if hold == HoldOn::Shared => Mode::give(file).map(|()| true),
+                None => Ok(true),
+            })
+        });
         let why = match held {
-            Ok(true) => return,
-            Ok(false) => Errno::new(libc::EBUSY, libc::EIO),
-            Err(errno) => errno,
+            Err(_) | Ok(Ok(true)) => return,
+            Ok(Ok(false)) => Errno::new(libc::EBUSY, libc::EIO),
+            Ok(Err(errno)) => errno,
         };
         report::report(
             Level::Warning,
@@ -481,7 +531,7 @@ impl Prepared {
 
 /// What the other file has locked in the same name does not go when this one is closed.
 fn part(file: &File, lock: &ImageLock) {
-    if lock.is_used() && file.own_locks().is_err() {
+    if file.own_locks().is_err() {
         lock.doubt();
     }
 }

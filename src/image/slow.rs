@@ -96,7 +96,8 @@ impl Slow {
         if image.outstanding.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let desk = image.desk.lock();
+        // Who has it may be waiting inside libgfapi, while the volume's graph changes: next time.
+        let desk = image.desk.try_lock()?;
         let late: Vec<(SlotRef, Seen)> = desk
             .slab
             .in_use()

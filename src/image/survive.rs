@@ -48,6 +48,8 @@ pub(super) struct Survive {
     /// Which file it is: half of its GFID.
     inode: libc::ino_t,
     policy: OnDisconnect,
+    /// A locked file that answers EBADFD is fenced off: its lock is lost.
+    strict: bool,
     /// To open it anew while it grows would have GlusterFS take a length for its own that lacks the
     /// growth, see [`Length`].
     is_sharded: bool,
@@ -100,6 +102,8 @@ enum Found<New> {
     Another,
     /// It is locked, and the lock is lost.
     Fenced(Errno),
+    /// Another opening does, but could not take its place just now.
+    Later,
 }
 
 /// Says that the bricks are out of reach.
@@ -140,6 +144,7 @@ impl Survive {
             flags: AtomicI32::new(flags),
             inode,
             policy,
+            strict: location.has_strict_locks(),
             is_sharded: backing.volume.connection().is_sharded(),
             replicas: backing.replicas.clone(),
             lane: backing.volume.check_lane().clone(),
@@ -201,7 +206,7 @@ impl Survive {
     ) -> bool {
         // What was written since is not to be read from a brick that lacks it.
         self.replicas.doubt();
-        if image.lock.is_used() && errno.get() == libc::EBADFD {
+        if image.lock.is_used() && errno.get() == libc::EBADFD && self.strict {
             return false;
         }
         let now = now_ns();
@@ -273,13 +278,16 @@ impl Survive {
     pub(super) fn tick(self: &Arc<Self>, image: &Image) -> Option<Errand> {
         let now = now_ns();
         let to_look = {
-            let mut state = self.state.lock();
+            // Who has either may be waiting inside libgfapi, while the volume's graph changes.
+            let mut state = self.state.try_lock()?;
+            drop(image.desk.try_lock()?);
             if state.stalled_until.is_some_and(|until| now >= until) {
                 let errno = state.lost.unwrap_or(Errno::new(libc::ENOTCONN, libc::EIO));
                 self.give_up(&mut state, image, errno);
             }
             end_all(state.parked.extract_if(.., |parked| now >= parked.until));
-            let work = state.lost.is_some() || !state.retired.is_empty();
+            let work =
+                state.lost.is_some() || !state.parked.is_empty() || !state.retired.is_empty();
             let due = work && !state.looking && !state.ended && now >= state.again;
             state.looking |= due;
             due
@@ -363,16 +371,22 @@ impl Survive {
 
     fn look(&self, backing: &Backing, suspect: bool) -> Found<File> {
         let old = answers(&backing.file);
-        if self.is_sharded {
+        if backing.lock.is_used() {
             return match old {
-                Ok(()) => Found::Answers,
+                // A brick that was restarted has forgotten it, and may have given it to another one.
+                Ok(()) => match backing.lock.confirm_anew(&backing.file) {
+                    Ok(()) => Found::Answers,
+                    Err(errno) if is_out(errno) => Found::Nothing,
+                    Err(errno) => Found::Fenced(errno),
+                },
+                Err(errno) if errno.get() == libc::EBADFD && self.strict => Found::Fenced(errno),
                 Err(_) => Found::Nothing,
             };
         }
-        if backing.lock.is_used() {
+        // What write-behind could not write it tells the old file, once: never to lose that.
+        if self.is_sharded || backing.volume.connection().has_write_behind() {
             return match old {
                 Ok(()) => Found::Answers,
-                Err(errno) if errno.get() == libc::EBADFD => Found::Fenced(errno),
                 Err(_) => Found::Nothing,
             };
         }
@@ -399,20 +413,24 @@ impl Survive {
 
     /// Puts a file in the place of another, which is kept until nothing is in flight on it.
     fn swap(&self, old: &Arc<Backing>, file: File) -> bool {
-        let new = Arc::new(Backing {
+        let mut new = Some(Arc::new(Backing {
             file,
+            flushing: Mutex::new(()),
             lock: old.lock.clone(),
             status: Status::new(),
             volume: old.volume.clone(),
             replicas: old.replicas.clone(),
-        });
+        }));
         let swapped = registry::change_soon(self.id, |opened| {
-            let is_same = !opened.draining && Arc::ptr_eq(&opened.backing, old);
-            if is_same {
+            // A lock may have been taken since the look, on the old file; that is done during a visit.
+            let may = !opened.draining && Arc::ptr_eq(&opened.backing, old) && !old.lock.is_used();
+            if may && let Some(new) = new.take() {
                 opened.backing = new;
             }
-            is_same
+            may
         });
+        // If it is still there: to close it may wait for a brick, so not inside.
+        drop(new);
         if swapped == Some(true) {
             // After it: what was begun by now may be in flight on the old one.
             self.state.lock().retired.push((now_ns(), old.clone()));
@@ -431,7 +449,9 @@ impl Survive {
             state.looking = false;
             // Those that fail while others are sent again have their own look; each only one.
             state.again = match found {
-                Found::Answers => 0,
+                Found::Answers if !self.may_stall() => 0,
+                // Not in a circle, when it answers and does not in turn.
+                Found::Answers => now_ns().saturating_add(ns(PAUSE / 10)),
                 _ => now_ns().saturating_add(ns(PAUSE)),
             };
             match found {
@@ -441,6 +461,8 @@ impl Survive {
                     self.go_on(&mut state, &opened);
                 }
                 Found::Nothing if state.stalled_until.is_some() => {}
+                // What waits goes on waiting, for another look.
+                Found::Later => state.suspect = true,
                 Found::Nothing => end_all(state.parked.drain(..)),
                 Found::Another => {
                     self.give_up(&mut state, image, Errno::new(libc::ESTALE, libc::EIO));
@@ -562,8 +584,9 @@ impl Job for Survive {
         let found = match self.look(&backing, suspect) {
             Found::Anew(file) => match self.swap(&backing, file) {
                 true => Found::Anew(()),
-                false => Found::Nothing,
+                false => Found::Later,
             },
+            Found::Later => Found::Later,
             Found::Nothing => Found::Nothing,
             Found::Answers => Found::Answers,
             Found::Another => Found::Another,
