@@ -157,12 +157,14 @@ static void while_many_fail(void)
     enum { FAILED = 8 };
     struct BlkError error = {0};
     struct img img;
+    int64_t begun;
     double seconds;
     int i, ret;
 
     error.struct_size = sizeof(error);
     is(img_create(fake_uri("other", "image"), NULL, &error), 0, "an image");
     fake_quiet(0);
+    begun = now_us();
     for (i = 0; i < FAILED; i++) {
         seconds = opening(&img, "nosuch", "1", &ret);
         if (ret != -ENOENT || seconds > 0.5 * t_time_factor())
@@ -171,9 +173,14 @@ static void while_many_fail(void)
     seconds = opening(&img, "other", "1", &ret);
     is(ret, 0, "eight that failed do not hold up another volume (%.2f s)", seconds);
     img_close(&img);
-    seconds = opening(&img, "nosuch", "1", &ret);
-    is(ret, -ETIMEDOUT, "the ninth of them waits for the others to end");
-    ok(strstr(img.error.message, "still ending") != NULL, "... and says so: %s", img.error.message);
+    /* They rest for 1.5 s: the first one must not end while the ninth waits. */
+    if (now_us() - begun < 400 * 1000) {
+        seconds = opening(&img, "nosuch", "1", &ret);
+        is(ret, -ETIMEDOUT, "the ninth of them waits for the others to end");
+        ok(strstr(img.error.message, "still ending") != NULL, "... and says so: %s", img.error.message);
+    } else {
+        t_say("too slow to see whether a ninth one waits");
+    }
     ok(fake_disconnected(20), "no connection is left");
     opening(&img, "nosuch", "1", &ret);
     is(ret, -ENOENT, "then it may try again");
