@@ -169,6 +169,28 @@ static void settles(void)
     img_close(&replicated);
 }
 
+/* What goes aside of O_DIRECT has an open file of its own, which is settled as well. */
+static void settles_aside(void)
+{
+    struct img direct;
+    uint64_t dups;
+
+    is(img_open(&direct, fake_uri("replicated", "flush"), BLK_O_RDWR | BLK_O_NOCACHE, NULL), 0, "with BLK_O_NOCACHE");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 0\nchild_up[2] = 1\n");
+    dups = fake_calls(FAKE_DUP);
+    is(flush_sync(&direct), 0, "... and a brick down, a flush");
+    is(fake_calls(FAKE_DUP) - dups, 1, "... settles the one that nothing went aside of");
+    is(pwrite_sync(&direct, "x", 1, 1), 0, "a write of a part of a block");
+    is(flush_sync(&direct), 0, "... and a flush");
+    is(fake_calls(FAKE_DUP) - dups, 3, "... settles both");
+    fake_once(FAKE_DUP, FAKE_FAIL, ENOMEM, 0);
+    is(flush_sync(&direct), -ENOMEM, "when one cannot be, the flush fails");
+    is(flush_sync(&direct), 0, "the next one succeeds");
+    is(fake_calls(FAKE_DUP) - dups, 7, "... and settles both");
+    bricks_are("child_count = 3\nchild_up[0] = 1\nchild_up[1] = 1\nchild_up[2] = 1\n");
+    img_close(&direct);
+}
+
 /* ---- cancel --------------------------------------------------------------------------------------------------- */
 
 static void *let_go_later(void *arg)
@@ -325,6 +347,7 @@ int main(void)
     coverage();
     failures();
     settles();
+    settles_aside();
     cancelled();
     honest();
     closed(false);

@@ -248,6 +248,62 @@ static void *is_it_ready(void *arg)
     return (void *)(intptr_t)calls;
 }
 
+/* ---- while others wait ------------------------------------------------------------------------------------------- */
+
+static int answer, told;
+
+static void *asks_for_length(void *arg)
+{
+    (void)arg;
+    return (void *)(intptr_t)img.drv->getlength(&img.bs);
+}
+
+static void *asks_once(void *arg)
+{
+    (void)arg;
+    usleep(200 * 1000); /* so that the close waits by now; when it does not, there is nothing to wait for */
+    answer = ready();
+    __atomic_store_n(&told, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* Lets the brick answer when it was told, or after ten seconds. Whether it was. */
+static void *release_then(void *arg)
+{
+    int i, was_told = 0;
+
+    (void)arg;
+    for (i = 0; i < 1000 && !was_told; i++) {
+        usleep(10 * 1000);
+        was_told = __atomic_load_n(&told, __ATOMIC_ACQUIRE);
+    }
+    fake.release(FAKE_FSTAT, 0, FAKE_AS_IS);
+    return (void *)(intptr_t)was_told;
+}
+
+/* A loop that asks goes on while a close waits for a call that a silent brick does not answer. */
+static void asked_while_it_closes(void)
+{
+    pthread_t asker, loop, releaser;
+    void *length, *was_told;
+    int rule;
+
+    fake_open(&img, "handler", 65536);
+    rule = fake_once(FAKE_FSTAT, FAKE_HOLD, 0, 0);
+    pthread_create(&asker, NULL, asks_for_length, NULL);
+    is(fake.wait_held(1, 10000), 1, "a silent brick is asked for the length");
+    pthread_create(&loop, NULL, asks_once, NULL);
+    pthread_create(&releaser, NULL, release_then, NULL);
+    img_close(&img);
+    pthread_join(releaser, &was_told);
+    pthread_join(loop, NULL);
+    pthread_join(asker, &length);
+    fake_calm(rule);
+    ok(was_told != NULL, "is_ready does not wait behind a close that waits for it");
+    is(answer, 0, "... and says so");
+    is((int)(intptr_t)length, 65536, "... the length comes in the end");
+}
+
 static void asked_by_another(void)
 {
     pthread_t thread;
@@ -278,5 +334,6 @@ int main(void)
     inside();
     from_loop_to_loop();
     asked_by_another();
+    asked_while_it_closes();
     return fake_end();
 }

@@ -251,6 +251,24 @@ def locks():
             handle.shutdown()
 
 
+def may_only_be_read():
+    """With auto-read-only=on, who may not write the image serves it for reading, and clients hear of it."""
+    path = image("plain", "nbd-not-ours.img")
+    with Server("plain", path, "create=1M") as server:
+        handle = connect(server)
+        equal(handle.is_read_only(), False, "who may write it says so")
+        handle.shutdown()
+    os.chmod(brick("plain", path), 0o644)
+    os.chmod(work, 0o777)  # for the pid file, which comes after the change of user
+    with Server("plain", path, "auto-read-only=on", options=("-u", "nobody")) as server:
+        handle = connect(server)
+        equal(handle.is_read_only(), True, "a user who may not does not")
+        equal(bytes(handle.pread(4, 0)), bytes(4), "... and serves it")
+        handle.shutdown()
+        ok("error: warning: image " in server.said(), "... with a warning", server.said())
+    os.chmod(work, 0o700)
+
+
 def gone_later():
     """An image that is taken away while the server has no client: the client is told, the server lives on."""
     path = image("plain", "nbd-later.img")
@@ -268,5 +286,6 @@ texts()
 readme()
 racing()
 locks()
+may_only_be_read()
 gone_later()
 sys.exit(end())
