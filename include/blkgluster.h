@@ -46,19 +46,22 @@
  *   blkgluster_init, release     one thread at a time.
  *   create, create_with_progress, has_zero_init
  *                                any thread.
- *   aio_* (not aio_cancel), io_plug, io_unplug
+ *   aio_* (not aio_cancel; also aio_copy_range), io_plug, io_unplug
  *                                any thread, also several at once on one image, also inside callbacks.
- *   getlength, truncate, block_status, get_limits, ...
- *                                any thread, also inside callbacks; they block for a network round trip.
+ *   getlength, get_allocated_file_size, truncate, block_status, lock_acquire, lock_change, reopen_abort
+ *                                any thread, also inside callbacks; they block for some network round trips.
  *   truncate_with_preallocation  any thread, also inside callbacks; blocks for as long as it takes.
- *   get_statistics, format_statistics
+ *   get_statistics, format_statistics, is_ready
  *                                any thread, also inside callbacks; they wait for nothing.
+ *   get_limits, get_completion_fd, get_in_flight, is_read_only, drain_end, attach_fd_handler
+ *                                any thread, also inside callbacks; they ask no brick.
+ *   detach_fd_handler            the thread that polls, or another one while that does not; also inside a callback.
  *   open                         any thread; one at a time for one BlkState.
- *   on_readable, dispatch, aio_cancel, drain, close, lock_release
+ *   on_readable, dispatch, aio_cancel, drain, drain_begin, close, lock_release, reopen_prepare, reopen_commit
  *                                the thread that drains the image's completion fd; also inside a callback.
  *   request_error                inside a callback, on its thread.
- *   Callbacks run only inside these six, never inside aio_readv and its kin, and never on one of
- *   Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
+ *   Callbacks run only inside on_readable and what stands with it (inside reopen_prepare only when it hands the lock
+ *   over to another connection), never inside aio_readv and its kin, and never on one of Gluster's threads. A callback may submit, cancel, close this or another image, or run a nested poll loop.
  *   `report` may come from any thread and must not call back into the library.
  *
  * SIGNALS
@@ -569,7 +572,7 @@ typedef struct BlkStatistics {
      */
     struct BlkOperations write_zeroes;
     /**
-     * Copies within the bricks.
+     * Copies (aio_copy_range).
      */
     struct BlkOperations copy;
     /**
@@ -693,7 +696,8 @@ typedef struct BlkDriver {
      * are out of reach, or those that were not sent, and reads, wait so long for them (-EINVAL with
      * write-cache=on; a write, discard, write of zeroes or flush that was sent and failed is reported in
      * any case, and never sent again by the library; what waits too long ends with -ENOTCONN or -EBADFD,
-     * by aio_cancel with -ECANCELED, and close ends the waiting) · `slow-request` seconds, 0 (never) to
+     * by aio_cancel with -ECANCELED, and close ends the waiting; a copy that its threads have does not wait,
+     * and a lock with strict-locks=on is lost with the disconnect: -EBADFD at once when the bricks are back) · `slow-request` seconds, 0 (never) to
      * 86400, default 30, after which a request that has not ended is reported once
      * (BLK_REPORT_WARNING, on a thread of the library's), with the bricks that are not connected ·
      * `logfile` path of the file that
@@ -909,7 +913,8 @@ typedef struct BlkDriver {
      * Waits for those in flight, calling callbacks as drain does, and for the end of a
      * truncate_with_preallocation; then waits until what was written is on stable storage, as after a
      * flush. Reads and flushes may go on. 0, also when it was given up before, or: -EOPNOTSUPP it has
-     * no lock (locking=off, or a reader with share-rw=on) · -EBUSY it has lost it to another one ·
+     * no lock (locking=off, or a reader with share-rw=on) · -EBUSY it has lost it to another one, a
+     * write is held back by drain_begin, or between reopen_prepare and its commit or abort ·
      * what the flush or the bricks answer: then it has its lock still, and writes go on; only if the
      * bricks answer neither to that, writes are -EPERM until lock_acquire succeeds.
      */
@@ -917,8 +922,8 @@ typedef struct BlkDriver {
     /**
      * Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
      * others wrote. Blocks for some round trips to the bricks, and for up to a second when the lock
-     * is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
-     * inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
+     * is another's. 0, also when it has the lock, or: -EBUSY another one has it, this one is
+     * inside lock_release, or between reopen_prepare and its commit or abort · -EOPNOTSUPP as there · what the bricks answer.
      */
     int (*lock_acquire)(struct BlkState *bs, struct BlkError *error);
     /**
@@ -1078,9 +1083,11 @@ typedef struct BlkDriver {
      * another's. Calls no callbacks.
      *
      * 0, or, with the lock as it was: -EBUSY another one's lock forbids it, or writes are in flight when
-     * BLK_LOCK_WRITE goes, or inside lock_release · -EINVAL an unknown mode · -EOPNOTSUPP locking=off, or
-     * with locking=on a volume without locks (with `auto` it is 0, and a report the first time) · -EBADF
-     * not open · what the flush or the bricks answer.
+     * BLK_LOCK_WRITE goes, or inside lock_release, or between a reopen_prepare that took another
+     * connection (another `write-cache`) and its commit or abort · -EINVAL an unknown mode · -EOPNOTSUPP
+     * locking=off · -ENOSYS or -EOPNOTSUPP, whichever the bricks answer, with locking=on on a volume without
+     * locks (with `auto` it is 0, and a report the first time) · -EBADF not open · what the flush or the bricks
+     * answer.
      */
     int (*lock_change)(struct BlkState *bs, uint32_t mode, struct BlkError *error);
     /**
@@ -1101,7 +1108,8 @@ typedef struct BlkDriver {
      *
      * Blocks for some round trips to the bricks, or for as long as open. Not at the same time as
      * lock_release and lock_acquire, which are -EBUSY until commit or abort. 0, or: -EINVAL an
-     * unknown flag, another option, write-cache=on with BLK_O_NOCACHE · -EBUSY it was prepared
+     * unknown flag, another option, write-cache=on with BLK_O_NOCACHE or of an image that was opened with
+     * on-disconnect=stall · -EBUSY it was prepared
      * before, or is locked · -ESTALE its path leads to another file by now · -EROFS, -EACCES it may
      * not be written (`auto-read-only` is for open) · -EIO with write-cache=on, when a write or flush
      * has failed before · what else the bricks answer. Then nothing was prepared.

@@ -285,7 +285,7 @@ pub struct BlkStatistics {
     pub discard: BlkOperations,
     /// Writes of zeroes.
     pub write_zeroes: BlkOperations,
-    /// Copies within the bricks.
+    /// Copies (aio_copy_range).
     pub copy: BlkOperations,
     /// Requests accepted whose callback was not yet due. The request that a callback is called for is
     /// not among them.
@@ -416,7 +416,8 @@ pub struct BlkDriver {
     /// are out of reach, or those that were not sent, and reads, wait so long for them (-EINVAL with
     /// write-cache=on; a write, discard, write of zeroes or flush that was sent and failed is reported in
     /// any case, and never sent again by the library; what waits too long ends with -ENOTCONN or -EBADFD,
-    /// by aio_cancel with -ECANCELED, and close ends the waiting) · `slow-request` seconds, 0 (never) to
+    /// by aio_cancel with -ECANCELED, and close ends the waiting; a copy that its threads have does not wait,
+    /// and a lock with strict-locks=on is lost with the disconnect: -EBADFD at once when the bricks are back) · `slow-request` seconds, 0 (never) to
     /// 86400, default 30, after which a request that has not ended is reported once
     /// (BLK_REPORT_WARNING, on a thread of the library's), with the bricks that are not connected ·
     /// `logfile` path of the file that
@@ -651,7 +652,8 @@ pub struct BlkDriver {
     /// Waits for those in flight, calling callbacks as drain does, and for the end of a
     /// truncate_with_preallocation; then waits until what was written is on stable storage, as after a
     /// flush. Reads and flushes may go on. 0, also when it was given up before, or: -EOPNOTSUPP it has
-    /// no lock (locking=off, or a reader with share-rw=on) · -EBUSY it has lost it to another one ·
+    /// no lock (locking=off, or a reader with share-rw=on) · -EBUSY it has lost it to another one, a
+    /// write is held back by drain_begin, or between reopen_prepare and its commit or abort ·
     /// what the flush or the bricks answer: then it has its lock still, and writes go on; only if the
     /// bricks answer neither to that, writes are -EPERM until lock_acquire succeeds.
     pub lock_release:
@@ -659,8 +661,8 @@ pub struct BlkDriver {
 
     /// Takes the lock that lock_release gave up; writes go on from here, and getlength counts what
     /// others wrote. Blocks for some round trips to the bricks, and for up to a second when the lock
-    /// is another's. 0, also when it has the lock, or: -EBUSY another one has it, or this one is
-    /// inside lock_release · -EOPNOTSUPP as there · what the bricks answer.
+    /// is another's. 0, also when it has the lock, or: -EBUSY another one has it, this one is
+    /// inside lock_release, or between reopen_prepare and its commit or abort · -EOPNOTSUPP as there · what the bricks answer.
     pub lock_acquire:
         Option<unsafe extern "C" fn(bs: *mut BlkState, error: *mut BlkError) -> c_int>,
 
@@ -845,11 +847,14 @@ pub struct BlkDriver {
     /// another's. Calls no callbacks.
     ///
     /// 0, or, with the lock as it was: -EBUSY another one's lock forbids it, or writes are in flight when
-    /// BLK_LOCK_WRITE goes, or inside lock_release · -EINVAL an unknown mode · -EOPNOTSUPP locking=off, or
-    /// with locking=on a volume without locks (with `auto` it is 0, and a report the first time) · -EBADF
-    /// not open · what the flush or the bricks answer.
+    /// BLK_LOCK_WRITE goes, or inside lock_release, or between a reopen_prepare that took another
+    /// connection (another `write-cache`) and its commit or abort · -EINVAL an unknown mode · -EOPNOTSUPP
+    /// locking=off · -ENOSYS or -EOPNOTSUPP, whichever the bricks answer, with locking=on on a volume without
+    /// locks (with `auto` it is 0, and a report the first time) · -EBADF not open · what the flush or the bricks
+    /// answer.
     pub lock_change:
         Option<unsafe extern "C" fn(bs: *mut BlkState, mode: u32, error: *mut BlkError) -> c_int>,
+
     /// Makes ready to have an open image open in another way: for reading or for writing, with or
     /// without BLK_O_NOCACHE. `flags` are those of open, all that it is to have. `options`: NULL, or
     /// `write-cache` on|off; all others stay as open was given them. Until reopen_commit the image is
@@ -867,7 +872,8 @@ pub struct BlkDriver {
     ///
     /// Blocks for some round trips to the bricks, or for as long as open. Not at the same time as
     /// lock_release and lock_acquire, which are -EBUSY until commit or abort. 0, or: -EINVAL an
-    /// unknown flag, another option, write-cache=on with BLK_O_NOCACHE · -EBUSY it was prepared
+    /// unknown flag, another option, write-cache=on with BLK_O_NOCACHE or of an image that was opened with
+    /// on-disconnect=stall · -EBUSY it was prepared
     /// before, or is locked · -ESTALE its path leads to another file by now · -EROFS, -EACCES it may
     /// not be written (`auto-read-only` is for open) · -EIO with write-cache=on, when a write or flush
     /// has failed before · what else the bricks answer. Then nothing was prepared.

@@ -160,11 +160,6 @@ impl Opened {
         self.image.id
     }
 
-    /// Whether a callback waits to be called, or did a moment ago.
-    pub fn has_ended_some(&self) -> bool {
-        self.image.completions.may_have_items()
-    }
-
     /// Accepts a request, or refuses it with an error and no callback.
     pub fn submit(&self, ask: Ask<'_>) -> Result<Handle> {
         let submitted = self.image.check(&ask).and_then(|()| {
@@ -183,6 +178,11 @@ impl Opened {
 }
 
 impl Image {
+    /// Whether a callback waits to be called, or did a moment ago.
+    pub fn has_ended_some(&self) -> bool {
+        self.completions.may_have_items()
+    }
+
     fn submit(&self, backing: &Arc<Backing>, mut ask: Ask<'_>) -> Result<Handle> {
         let file = &backing.file;
         ask.began = self.handy.take(self.clock);

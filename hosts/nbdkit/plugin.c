@@ -134,9 +134,20 @@ static int64_t plugin_get_size(void *handle)
     return length;
 }
 
+/* With auto-read-only=on it may have become a reader. */
 static int plugin_can_write(void *handle)
 {
-    return !((struct image *)handle)->readonly;
+    struct image *image = handle;
+    int is_read_only;
+
+    if (image->readonly || !HAS_SLOT(image->drv, is_read_only))
+        return !image->readonly;
+    is_read_only = image->drv->is_read_only(&image->bs);
+    if (is_read_only < 0) {
+        nbdkit_error("whether %s may be written: %s", params.name, strerror(-is_read_only));
+        return -1;
+    }
+    return !is_read_only;
 }
 
 /* All connections share one image, see image.c: a flush on one covers what was acknowledged on any. */

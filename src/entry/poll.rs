@@ -18,11 +18,12 @@ pub unsafe extern "C" fn attach(bs: *mut BlkState, error: *mut BlkError) -> c_in
     unsafe { guard::status(error, body) }
 }
 
-/// Without a report of what fails: it is asked again and again, also when the image is closed.
+/// Without a report of what fails: it is asked again and again, also when the image is closed. Nor does
+/// a loop that asks wait behind a close or a reopen that waits for a silent brick.
 pub unsafe extern "C" fn is_ready(bs: *mut BlkState) -> c_int {
     guard::small(|| {
         // SAFETY: the host's promise.
-        let image = unsafe { input::cell(bs) }.and_then(|cell| cell.visit());
+        let image = unsafe { input::cell(bs) }.and_then(|cell| cell.look());
         Ok(match image {
             Ok(image) => image.has_ended_some().into(),
             Err(why) => why.errno.negated(),

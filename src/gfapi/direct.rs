@@ -51,6 +51,9 @@ pub(super) struct Aside {
     learned: AtomicBool,
     /// Written since the last flush.
     written: AtomicBool,
+    /// Ever written. A write that is in flight here while a flush settles ends after it: so the next
+    /// one has to as well.
+    was_written: AtomicBool,
 }
 
 /// Nothing goes the direct way.
@@ -78,6 +81,7 @@ impl Aside {
             guess,
             learned: AtomicBool::new(false),
             written: AtomicBool::new(false),
+            was_written: AtomicBool::new(false),
         }))
     }
 
@@ -89,6 +93,9 @@ impl Aside {
     fn enter(&self, writes: bool) -> &File {
         if writes {
             self.written.store(true, Ordering::SeqCst);
+            if !self.was_written.load(Ordering::Relaxed) {
+                self.was_written.store(true, Ordering::SeqCst);
+            }
         }
         &self.file
     }
@@ -193,6 +200,13 @@ impl File {
             return flushed;
         }
         Ok(())
+    }
+
+    /// What is written aside, for replicas that are told of what they lack by open file.
+    pub(super) fn written_aside(&self) -> Option<&File> {
+        let aside = self.1.as_ref()?;
+        let was_written = aside.was_written.load(Ordering::SeqCst);
+        was_written.then_some(&aside.file)
     }
 
     /// Before a lock of this file is taken, so that no brick fences it off and not this; false when

@@ -278,6 +278,12 @@ impl Sets {
 impl File {
     /// Lets replicas note which bricks lack what was written, see [`Replicas`]. Blocks.
     pub fn settle(&self) -> super::Result<()> {
+        let aside = self.written_aside().map_or(Ok(()), File::settle_here);
+        self.settle_here().and(aside)
+    }
+
+    /// What was written through this descriptor, whose open file is not that of the one aside.
+    fn settle_here(&self) -> super::Result<()> {
         super::use_process_identity();
         super::clear_errno();
         // SAFETY: the file is live.

@@ -32,7 +32,7 @@ const READ_BACK: i64 = 64 << 10;
 /// Memory for reading back.
 const READ_AT_ONCE: usize = 256 << 10;
 
-/// O_DIRECT reads multiples of it.
+/// What is read back is rounded to it, so that with O_DIRECT it goes the direct way on most bricks.
 const BLOCK: i64 = 4096;
 
 /// The writes of zeroes of one image that have not ended.
@@ -287,8 +287,17 @@ impl Zeroes {
         } else {
             reads_zero(file, piece.offset, piece.end())?
         };
-        let trust = if is_zero { Trust::Good } else { Trust::Bad };
-        self.discards.store(trust as u8, Ordering::Relaxed);
+        if is_zero {
+            // What another thread (those of copies come here, too) saw to be bad stays so.
+            let _ = self.discards.compare_exchange(
+                Trust::Untried as u8,
+                Trust::Good as u8,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        } else {
+            self.discards.store(Trust::Bad as u8, Ordering::Relaxed);
+        }
         Ok(is_zero)
     }
 

@@ -46,7 +46,8 @@ static uint32_t wanted(BlockDriverState *bs, uint64_t perm, uint64_t shared)
 int node_check_perm(BlockDriverState *bs, uint64_t perm, uint64_t shared, Error **errp)
 {
     GlusterNode *node = bs->opaque;
-    uint32_t mode = node->lock | wanted(bs, perm, shared);
+    /* All that is held stays: so what is EBUSY here is another's lock, not a write in flight that forbids to let go. */
+    uint32_t mode = node->lock_held | node->lock | wanted(bs, perm, shared);
     Error *local_err = NULL;
     int ret;
 
