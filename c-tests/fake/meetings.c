@@ -43,6 +43,16 @@ static int prepare(const char *write_cache)
     return img.drv->reopen_prepare(&img.bs, options, BLK_O_RDWR, &img.error);
 }
 
+/* Of an image of each round: a lock that one leaves behind is not in the others' way. */
+static const char *name_it(const char *kind)
+{
+    static char name[64];
+    static unsigned round;
+
+    snprintf(name, sizeof(name), "%s-%u", kind, round++);
+    return name;
+}
+
 static void end_reopen(bool commits)
 {
     commits ? img.drv->reopen_commit(&img.bs) : img.drv->reopen_abort(&img.bs);
@@ -283,10 +293,11 @@ static void prepare_as(enum before before, const char *name)
  */
 static void lock_changes_while_reopen_is_prepared(enum before before, bool commits)
 {
-    static const char name[] = "lock-reopen";
+    const char *name;
     unsigned mode;
 
     for (mode = NONE; mode <= ALONE; mode++) {
+        name = name_it("reopen");
         prepare_as(before, name);
         is(change(mode), 0, "... lock_change to \"%s\": %s", modes[mode], img.error.message);
         has(name, mode, "before");
@@ -310,7 +321,7 @@ static void lock_changes_while_reopen_is_prepared(enum before before, bool commi
  */
 static void lock_is_handed_over(uint32_t flags, unsigned mode, bool commits)
 {
-    static const char name[] = "lock-handed";
+    const char *name = name_it("handed");
     unsigned to;
 
     open_it(name, flags, "on");
