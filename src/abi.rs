@@ -549,7 +549,9 @@ pub struct BlkDriver {
     /// (or what else the system says) in the callback: no thread could be started for it. After a
     /// failure the image stays open and the flush may be tried again; but with `write-cache=on`,
     /// where acknowledged writes may be gone after a failed write or flush, every later flush is
-    /// -EIO until the image is opened anew. Seed: qemu_gluster_aio_flush.
+    /// -EIO until the image is opened anew; so it is when an open, create, reopen or block_status by
+    /// the image's name fails in this process, which may be how Gluster tells of such a write. Seed:
+    /// qemu_gluster_aio_flush.
     pub aio_flush: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,

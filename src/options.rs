@@ -46,6 +46,11 @@ impl ImageLocation {
         self.uri.volume.to_string_lossy().into_owned()
     }
 
+    /// Whether both are one image, as far as their names tell.
+    pub fn is_at(&self, other: &ImageLocation) -> bool {
+        self.uri.volume == other.uri.volume && self.uri.path == other.uri.path
+    }
+
     /// Whether a brick that has forgotten a lock is to serve the image no more.
     pub fn has_strict_locks(&self) -> bool {
         self.locking != Locking::Off && self.strict_locks

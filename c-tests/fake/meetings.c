@@ -390,6 +390,66 @@ static void written_behind_file_stays_bad(void)
     img_close(&img);
 }
 
+/*
+ * Promise: what write-behind could not write it tells once, to whatever asks about the file next. A call by the image's name
+ * that gets an error may have got that one: no flush says that all is well from then on.
+ */
+static void others_are_told_what_a_flush_should_be(void)
+{
+    struct BlkBlockStatus status = {.struct_size = sizeof(status)};
+    struct BlkOption keep[] = {{"exists", "keep"}, {"write-cache", "on"}, {NULL, NULL}};
+    struct BlkError error = {.struct_size = sizeof(error)};
+    struct img other;
+    unsigned how;
+
+    for (how = 0; how < 4; how++) {
+        open_with(&img, "vol", "told", BLK_O_RDWR, "write-cache", "on");
+        is(flush_sync(&img), 0, "write-behind: a flush");
+        fake_once(how == 3 ? FAKE_CREAT : FAKE_OPEN, FAKE_FAIL, EPERM, 0);
+        if (how == 0)
+            is(img.drv->block_status(&img.bs, 0, BLOCK, &status, &img.error), 0, "... block_status gets an error");
+        else if (how == 1)
+            is(img_open(&other, fake_uri("vol", "told"), 0, "write-cache", "on", NULL), -EPERM, "... an opener does");
+        else if (how == 2)
+            is(img.drv->reopen_prepare(&img.bs, NULL, BLK_O_RDWR, &img.error), -EPERM, "... a reopen does");
+        else
+            is(img.drv->create(fake_uri("vol", "told"), keep, &error), -EPERM, "... a create does");
+        is(flush_sync(&img), -EIO, "... and the next flush is no success");
+        is(flush_sync(&img), -EIO, "... nor any other");
+        img_close(&img);
+    }
+    /* One that cannot have been told: its connection has no write-behind. */
+    open_with(&img, "vol", "told", BLK_O_RDWR, "write-cache", "on");
+    fake_once(FAKE_OPEN, FAKE_FAIL, EPERM, 0);
+    is(img_open(&other, fake_uri("vol", "told"), 0, "write-cache", "off", NULL), -EPERM, "an error on another connection");
+    is(flush_sync(&img), 0, "... is no word of this one's writes");
+    img_close(&img);
+}
+
+/* Promise: a write that drain_end sends to an image that is for reading only by then fails, whatever its write-cache. */
+static void held_back_write_finds_a_reader(void)
+{
+    static const char *const caches[] = {"on", "off"};
+    struct io write = {0};
+    uint64_t calls;
+    unsigned i;
+
+    for (i = 0; i < T_COUNT(caches); i++) {
+        open_with(&img, "vol", "reader", BLK_O_RDWR, "write-cache", caches[i]);
+        is(img.drv->drain_begin(&img.bs), 0, "write-cache=%s: drain_begin", caches[i]);
+        memset(&write, 0, sizeof(write));
+        ok(io_pwrite(&write, &img, block, BLOCK, 0), "... a write is accepted");
+        is(img.drv->reopen_prepare(&img.bs, NULL, 0, &img.error), 0, "... a reopen for reading");
+        end_reopen(true);
+        calls = fake_calls(FAKE_PWRITEV_ASYNC);
+        is(img.drv->drain_end(&img.bs), 0, "... drain_end");
+        is(io_wait(&write), -EBADF, "... and the write fails");
+        is(fake_calls(FAKE_PWRITEV_ASYNC), calls, "... libgfapi never saw it");
+        is(flush_sync(&img), 0, "... nothing is lost");
+        img_close(&img);
+    }
+}
+
 /* ---- lengths ----------------------------------------------------------------------------------------------------- */
 
 /*
@@ -537,6 +597,8 @@ int main(void)
     witness.fini(witness.fs);
     written_behind_file_stays();
     written_behind_file_stays_bad();
+    others_are_told_what_a_flush_should_be();
+    held_back_write_finds_a_reader();
     source_of_copy_fails(EIO, "write-cache", "on");
     source_of_copy_fails(ENOTCONN, "write-cache", "on");
     source_of_copy_fails(EBADFD, "write-cache", "on");

@@ -352,11 +352,25 @@ impl ImageLock {
     /// which do not know of the locks: a brick that is restarted after that would serve the file on. To
     /// take the lock once more tells them, and finds out what happened in between.
     pub(super) fn confirm_anew(&self, file: &File) -> gfapi::Result<()> {
+        let mut held = self.held.lock();
+        let Some(mode) = self.mode().filter(|_| *held != Held::GivenUp) else {
+            return Ok(());
+        };
+        if *held == Held::Lost {
+            return Err(Errno::new(libc::EBUSY, libc::EIO));
+        }
         self.doubt();
-        self.confirm(file)
+        if mode.patiently(|| mode.confirm(file))? {
+            *self.confirmed.lock() = Instant::now();
+            self.doubted.store(false, Ordering::SeqCst);
+            return Ok(());
+        }
+        *held = Held::Lost;
+        self.given_up.store(true, Ordering::SeqCst);
+        Err(Errno::new(libc::EBUSY, libc::EIO))
     }
 
-    /// The same, unless that was asked lately.
+    /// The same, unless that was asked lately, or cannot be for a while.
     pub(super) fn confirm(&self, file: &File) -> gfapi::Result<()> {
         let mut held = self.held.lock();
         let Some(mode) = self.mode() else {
@@ -513,7 +527,8 @@ impl Image {
 
     pub(super) fn settle(&self, backing: &Backing) -> gfapi::Result<()> {
         if !self.is_read_write() {
-            return Ok(());
+            // What failed before it was reopened for reading is no better since.
+            return self.is_honest();
         }
         let flushed = backing.flush();
         let completions = &self.completions;
@@ -537,11 +552,11 @@ impl Image {
         self.with_backing(|backing| {
             let mut held = self.lock.held.lock();
             if *held == Held::Ours {
-                return if self.lock.is_given_up() {
-                    Err(self.error(libc::EBUSY, "is about to give its lock up"))
-                } else {
-                    Ok(())
-                };
+                if self.lock.is_given_up() {
+                    return Err(self.error(libc::EBUSY, "is about to give its lock up"));
+                }
+                drop(held);
+                return self.is_still_locked(backing);
             }
             match mode.take_patiently(&backing.file) {
                 Ok(true) => {}
@@ -585,8 +600,12 @@ impl Image {
             };
             let to = Mode::asked(writes, forbids_writes);
             self.lock.leave_to_host();
-            if self.lock.unknown.load(Ordering::SeqCst) || (from == to && *held == Held::Ours) {
+            if self.lock.unknown.load(Ordering::SeqCst) {
                 return Ok(());
+            }
+            if from == to && *held == Held::Ours {
+                drop(held);
+                return self.is_still_locked(backing);
             }
             if from.is_some_and(Mode::writes) && !to.is_some_and(Mode::writes) {
                 self.end_writing(backing)?;
@@ -649,6 +668,12 @@ impl Image {
         }
         self.settle(backing)
             .map_err(|errno| self.failed("giving its lock up", errno))
+    }
+
+    /// For a host that asks for what it has: the bricks may have forgotten it, and given it to another.
+    fn is_still_locked(&self, backing: &Backing) -> Result<()> {
+        let confirmed = self.lock.confirm_anew(&backing.file);
+        confirmed.map_err(|errno| self.failed("asking for its lock", errno))
     }
 
     fn need_lock(&self) -> Result<Mode> {

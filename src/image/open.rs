@@ -55,7 +55,7 @@ impl Image {
         if options.lock_later {
             lock.leave_to_host();
         }
-        let (stat, completions) = Self::set_up(&file, &location)?;
+        let (stat, completions) = Self::set_up(volume.connection(), &file, &location)?;
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
         let replicas = Arc::new(Replicas::of(volume.connection(), is_sharded));
@@ -160,10 +160,15 @@ impl Image {
         Ok(image.id)
     }
 
-    fn set_up(file: &File, location: &ImageLocation) -> Result<(gfapi::Stat, Lease<SlotRef>)> {
-        let stat = file
-            .stat_settled()
-            .map_err(|errno| cannot("look at", location, errno))?;
+    fn set_up(
+        connection: &Connection,
+        file: &File,
+        location: &ImageLocation,
+    ) -> Result<(gfapi::Stat, Lease<SlotRef>)> {
+        let stat = file.stat_settled().map_err(|errno| {
+            warn_openings(connection, location);
+            cannot("look at", location, errno)
+        })?;
         if stat.kind == libc::S_IFDIR {
             return Err(cannot(
                 "open",
@@ -255,7 +260,10 @@ impl Image {
             Ok(()) => format!("created, {} bytes long", options.size),
             Err(errno) => format!("not created: {errno}"),
         });
-        done.map_err(|errno| cannot("create", location, errno))
+        done.map_err(|errno| {
+            warn_openings(volume.connection(), location);
+            cannot("create", location, errno)
+        })
     }
 }
 
@@ -282,7 +290,11 @@ pub(super) fn on_volume<T>(
             volume.forget();
             continue;
         }
-        match body(volume.connection()) {
+        let done = body(volume.connection());
+        if done.is_err() {
+            warn_openings(volume.connection(), location);
+        }
+        match done {
             Ok(done) => {
                 trace.say(Verbosity::Steps, || "its file is open".to_owned());
                 return Ok((volume, done));
@@ -323,6 +335,18 @@ fn leads_nowhere(errno: Errno) -> bool {
         errno.get(),
         libc::ENOTCONN | libc::EBADFD | libc::ESTALE | libc::ENODEV
     )
+}
+
+/// What a call by an image's name failed with may be what write-behind had to tell of another opening.
+fn warn_openings(connection: &Connection, location: &ImageLocation) {
+    if !connection.has_write_behind() {
+        return;
+    }
+    registry::each(|opened| {
+        if opened.image.location.is_at(location) {
+            opened.image.may_have_lost();
+        }
+    });
 }
 
 fn cannot(verb: &str, location: &ImageLocation, errno: Errno) -> Error {

@@ -105,6 +105,11 @@ impl Image {
             let Some((request, range)) = desk.quiet.held_back.pop_front() else {
                 return;
             };
+            // A reopen may have come in between. It never reaches write-behind, which would acknowledge it.
+            if range.kind.changes() && !self.is_read_write() {
+                request.call_off(Errno::new(libc::EBADF, libc::EIO));
+                continue;
+            }
             // Under the lock, as in `refill`: what comes next may overlap it.
             match desk.queue.admit(request, range) {
                 Some(_) if range.kind == Kind::Flush => self.flushes.submit(request, backing),

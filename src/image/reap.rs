@@ -48,6 +48,14 @@ impl Image {
         }
     }
 
+    /// A call about the image's file has failed that was no write and no flush. Write-behind tells what it
+    /// could not write once, to whatever asks next about that file, be it a lookup of its path.
+    pub(super) fn may_have_lost(&self) {
+        if self.fears_loss.load(Ordering::Relaxed) {
+            self.completions.note_failure();
+        }
+    }
+
     /// Whether a flush that has gone well may say so.
     pub(super) fn is_honest(&self) -> gfapi::Result<()> {
         if self.fears_loss.load(Ordering::Relaxed) && self.completions.has_failed() {

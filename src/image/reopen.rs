@@ -189,8 +189,10 @@ impl Image {
         let (path, spec) = (location.path(), location.connect_spec());
         if self.reopening.location.lock().connect_spec() == spec {
             return self.with_backing(|old| {
-                let file = File::open(old.volume.connection(), path, flags)
-                    .map_err(|errno| self.failed("opening it once more", errno))?;
+                let file = File::open(old.volume.connection(), path, flags).map_err(|errno| {
+                    self.may_have_lost();
+                    self.failed("opening it once more", errno)
+                })?;
                 Ok((old.volume.clone(), file))
             });
         }
@@ -203,9 +205,10 @@ impl Image {
     /// Whether both are one file on the bricks.
     fn is_same(&self, old: &Backing, new: &File) -> Result<()> {
         let inode = |file: &File| {
-            file.stat()
-                .map(|stat| stat.inode)
-                .map_err(|errno| self.failed("looking at it for its reopening", errno))
+            file.stat().map(|stat| stat.inode).map_err(|errno| {
+                self.may_have_lost();
+                self.failed("looking at it for its reopening", errno)
+            })
         };
         if inode(&old.file)? == inode(new)? {
             return Ok(());

@@ -75,6 +75,9 @@ impl Status {
         } else {
             Ok(())
         };
+        if settled.is_err() {
+            image.may_have_lost();
+        }
         match settled.and_then(|()| extent(file, offset, length)) {
             Ok(extent) => Some(extent),
             Err(_) => {
@@ -166,7 +169,10 @@ impl Image {
             let file = File::open(connection, self.location.path(), libc::O_RDONLY)?;
             Ok((file.stat()?, backing.file.stat()?, file))
         };
-        let (here, there, file) = open().map_err(|_: Errno| Silence::Now)?;
+        let (here, there, file) = open().map_err(|_: Errno| {
+            self.may_have_lost();
+            Silence::Now
+        })?;
         if here.inode != there.inode {
             // The path leads to another file by now.
             return Err(Silence::Mute);
