@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The lock of an open image becomes another one: every change beside every other holder, and each step that fails. */
-#include "on_fake.h"
+#include "witness.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 
 enum { BYTES = 4096, NONE = 0, WRITES = BLK_LOCK_WRITE, FORBIDS = BLK_LOCK_FORBID_WRITE, ALONE = WRITES | FORBIDS };
 
@@ -31,87 +29,10 @@ static bool fit(unsigned a, unsigned b)
     return !(a & FORBIDS && b & WRITES) && !(b & FORBIDS && a & WRITES);
 }
 
-/* ---- what it has, as another client of the volume sees it --------------------------------------------------------- */
-
-static struct {
-    void *fs, *fd;
-    void *(*new)(const char *volume);
-    int (*set_server)(void *fs, const char *transport, const char *host, int port);
-    int (*init)(void *fs);
-    void *(*open)(void *fs, const char *path, int flags);
-    int (*set_owner)(void *fd, void *owner, int length);
-    int (*lock)(void *fd, int command, struct flock *range);
-    int (*close)(void *fd);
-    int (*fini)(void *fs);
-} witness;
-
-static void *find(const char *name)
-{
-    void *library = dlopen("libgfapi.so.0", RTLD_NOW | RTLD_NOLOAD);
-    void *address = library ? dlsym(library, name) : NULL;
-
-    if (!address)
-        t_die("libgfapi has no %s", name);
-    dlclose(library);
-    return address;
-}
-
-#define FIND(member, name)                                                                                             \
-    do {                                                                                                               \
-        void *address = find(name);                                                                                    \
-        memcpy(&witness.member, &address, sizeof(address));                                                            \
-    } while (0)
-
-static void witness_begin(void)
-{
-    FIND(new, "glfs_new");
-    FIND(set_server, "glfs_set_volfile_server");
-    FIND(init, "glfs_init");
-    FIND(open, "glfs_open");
-    FIND(set_owner, "glfs_fd_set_lkowner");
-    FIND(lock, "glfs_posix_lock");
-    FIND(close, "glfs_close");
-    FIND(fini, "glfs_fini");
-    witness.fs = witness.new("vol");
-    if (!witness.fs || witness.set_server(witness.fs, "tcp", "fake", 24007) || witness.init(witness.fs))
-        t_die("no witness: errno %d", errno);
-    witness.fd = witness.open(witness.fs, "change", O_RDWR);
-    if (!witness.fd || witness.set_owner(witness.fd, "witness", 7))
-        t_die("the witness has no file: errno %d", errno);
-}
-
-static void witness_end(void)
-{
-    witness.close(witness.fd);
-    witness.fini(witness.fs);
-}
-
-static bool can_lock(int64_t byte, short kind)
-{
-    struct flock range = {.l_type = kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    bool can = witness.lock(witness.fd, F_SETLK, &range) == 0;
-
-    range.l_type = F_UNLCK;
-    witness.lock(witness.fd, F_SETLK, &range);
-    return can;
-}
-
-/* "free", "shared" or "alone": how others hold a byte. */
-static const char *held(int64_t byte)
-{
-    return can_lock(byte, F_WRLCK) ? "free" : can_lock(byte, F_RDLCK) ? "shared" : "alone";
-}
-
-/* The bytes of QEMU's own locks. `other` has none meanwhile. */
+/* What it has, as another client of the volume sees it. `other` has none meanwhile. */
 static void has(unsigned mode, const char *when)
 {
-    static const char *const bytes[][2] = {
-        {"free", "free"}, {"shared", "free"}, {"free", "shared"}, {"alone", "alone"},
-    };
-    const char *writes = held(101), *forbids = held(201);
-
-    ok(!strcmp(writes, bytes[mode][0]) && !strcmp(forbids, bytes[mode][1]), "... %s: %s (%s, %s)", when, names[mode],
-       writes, forbids);
+    witness_sees("change", mode, when);
 }
 
 /* ---- which changes --------------------------------------------------------------------------------------------- */

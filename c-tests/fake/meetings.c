@@ -3,10 +3,7 @@
  * What happens to one image at the same time: its file is opened anew while it grows, while its lock changes, or while a reopen
  * is prepared; its lock changes between the preparation of a reopen and its end; a copy loses its source; requests of no bytes.
  */
-#include "on_fake.h"
-
-#include <dlfcn.h>
-#include <fcntl.h>
+#include "witness.h"
 
 enum { BYTES = 65536, BLOCK = 4096 };
 enum { NONE = 0, WRITES = BLK_LOCK_WRITE, FORBIDS = BLK_LOCK_FORBID_WRITE, ALONE = WRITES | FORBIDS };
@@ -80,78 +77,6 @@ static bool was_opened_anew(const char *volume, const char *name)
 
     snprintf(text, sizeof(text), "image %s: its file was opened anew", fake_uri(volume, name));
     return t_reported(text);
-}
-
-/* ---- the locks, as another client of the volume sees them -------------------------------------------------------- */
-
-static struct {
-    void *fs;
-    void *(*new)(const char *volume);
-    int (*set_server)(void *fs, const char *transport, const char *host, int port);
-    int (*init)(void *fs);
-    void *(*open)(void *fs, const char *path, int flags);
-    int (*set_owner)(void *fd, void *owner, int length);
-    int (*lock)(void *fd, int command, struct flock *range);
-    int (*close)(void *fd);
-    int (*fini)(void *fs);
-} witness;
-
-static void find(void *member, const char *name)
-{
-    void *library = dlopen("libgfapi.so.0", RTLD_NOW | RTLD_NOLOAD);
-    void *address = library ? dlsym(library, name) : NULL;
-
-    if (!address)
-        t_die("libgfapi has no %s", name);
-    memcpy(member, &address, sizeof(address));
-    dlclose(library);
-}
-
-static void witness_begin(void)
-{
-    find(&witness.new, "glfs_new");
-    find(&witness.set_server, "glfs_set_volfile_server");
-    find(&witness.init, "glfs_init");
-    find(&witness.open, "glfs_open");
-    find(&witness.set_owner, "glfs_fd_set_lkowner");
-    find(&witness.lock, "glfs_posix_lock");
-    find(&witness.close, "glfs_close");
-    find(&witness.fini, "glfs_fini");
-    witness.fs = witness.new("vol");
-    if (!witness.fs || witness.set_server(witness.fs, "tcp", "fake", 24007) || witness.init(witness.fs))
-        t_die("no witness: errno %d", errno);
-}
-
-static bool can_lock(void *fd, int64_t byte, short kind)
-{
-    struct flock range = {.l_type = kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    bool can = witness.lock(fd, F_SETLK, &range) == 0;
-
-    range.l_type = F_UNLCK;
-    witness.lock(fd, F_SETLK, &range);
-    return can;
-}
-
-static const char *held(void *fd, int64_t byte)
-{
-    return can_lock(fd, byte, F_WRLCK) ? "free" : can_lock(fd, byte, F_RDLCK) ? "shared" : "alone";
-}
-
-/* The image has this lock, neither more nor less. Whoever writes alone, as an opener with BLK_O_RDWR, gets in beside none of
- * them but NONE. */
-static void has(const char *name, unsigned mode, const char *when)
-{
-    static const char *const bytes[][2] = {{"free", "free"}, {"shared", "free"}, {"free", "shared"}, {"alone", "alone"}};
-    void *fd = witness.open(witness.fs, name, O_RDWR);
-    const char *writes, *forbids;
-
-    if (!fd || witness.set_owner(fd, (char[]){"witness"}, 7))
-        t_die("the witness has no file: errno %d", errno);
-    writes = held(fd, 101);
-    forbids = held(fd, 201);
-    ok(!strcmp(writes, bytes[mode][0]) && !strcmp(forbids, bytes[mode][1]), "... %s: its lock is \"%s\" (%s, %s)", when,
-       modes[mode], writes, forbids);
-    witness.close(fd);
 }
 
 /* A second opener for writing. One that is refused has tried for a second. */
@@ -251,7 +176,7 @@ static void lock_is_taken_while_file_is_opened_anew(void)
     ret = io_wait(&read);
     ok(ret == 0 || ret == -EBADFD, "... the read goes on, or fails when that takes too long (%d)", ret);
     ok(comes_to(2), "... one file is left, beside that of the growth");
-    has(name, ALONE, "which has the lock");
+    witness_sees(name, ALONE, "which has the lock");
     ok(!was_opened_anew("vol", name), "... and is the one that had it");
     is(flush_sync(&img), 0, "... a flush finds it");
     img_close(&img);
@@ -300,14 +225,14 @@ static void lock_changes_while_reopen_is_prepared(enum before before, bool commi
         name = name_it("reopen");
         prepare_as(before, name);
         is(change(mode), 0, "... lock_change to \"%s\": %s", modes[mode], img.error.message);
-        has(name, mode, "before");
+        witness_sees(name, mode, "before");
         end_reopen(commits);
         /* One that another took the place of stays for a second. */
         if (before != LATER_ANEW)
             ok(comes_to(1), "... one file is left");
-        has(name, mode, commits ? "after the commit" : "after the abort");
+        witness_sees(name, mode, commits ? "after the commit" : "after the abort");
         is(flush_sync(&img), 0, "... a flush (%s)", last_report());
-        has(name, mode, "after it");
+        witness_sees(name, mode, "after it");
         if (mode == NONE)
             is(second_opener(name), 0, "... others get in");
         img_close(&img);
@@ -332,14 +257,14 @@ static void lock_is_handed_over(uint32_t flags, unsigned mode, bool commits)
         is(change(to), -EBUSY, "... lock_change to \"%s\" is refused", modes[to]);
         ok(strstr(img.error.message, "commit or abort") != NULL, "... %s", img.error.message);
     }
-    has(name, mode, "meanwhile");
+    witness_sees(name, mode, "meanwhile");
     end_reopen(commits);
     ok(comes_to(1), "... one file is left");
-    has(name, mode, commits ? "after the commit" : "after the abort");
+    witness_sees(name, mode, commits ? "after the commit" : "after the abort");
     is(pwrite_sync(&img, data, BLOCK, 0) | flush_sync(&img), 0, "... it is written (%s)", last_report());
     for (to = ALONE; to <= ALONE; to--) {
         is(change(to), 0, "... lock_change to \"%s\" %s", modes[to], img.error.message);
-        has(name, to, "then");
+        witness_sees(name, to, "then");
         is(flush_sync(&img), 0, "... a flush (%s)", last_report());
     }
     is(second_opener(name), 0, "... and others get in");
@@ -594,7 +519,7 @@ int main(void)
         for (mode = NONE; mode <= ALONE; mode++)
             lock_is_handed_over(BLK_O_LOCK_LATER, mode, commits);
     }
-    witness.fini(witness.fs);
+    witness_end();
     written_behind_file_stays();
     written_behind_file_stays_bad();
     others_are_told_what_a_flush_should_be();
