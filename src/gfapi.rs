@@ -22,6 +22,7 @@
 //! errno is read as the first thing after a call. Failures with errno 0 become EIO, or EINVAL while
 //! connecting.
 
+mod bricks;
 mod direct;
 mod lock;
 mod socket;
@@ -30,12 +31,15 @@ mod sys;
 mod thread;
 mod volfile;
 
+#[cfg(test)]
+pub use bricks::Member;
+pub use bricks::{Brick, BrickSet, Link};
 use direct::Aside;
 pub use lock::Hold;
 use lock::LockOwner;
 pub use socket::connect_socket;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
-pub use volfile::{Brick, Replicas};
+pub use volfile::Replicas;
 
 use crate::error::Errno;
 use libc::iovec;

@@ -27,6 +27,7 @@ mod status;
 mod survive;
 mod time;
 mod trace;
+mod unflushed;
 mod watch;
 mod zeroes;
 
@@ -48,6 +49,7 @@ use status::Status;
 use survive::{Survive, is_loss};
 use time::{Delays, Handy, Time};
 use trace::Trace;
+use unflushed::Unflushed;
 use watch::Watched;
 use zeroes::Zeroes;
 
@@ -102,6 +104,8 @@ pub struct Image {
     owed: AtomicI32,
     reopening: Reopening,
     survive: Arc<Survive>,
+    /// With strict-flush=on.
+    unflushed: Option<Arc<Unflushed>>,
     slow: Arc<Slow>,
     _watched: Watched,
     /// The last request failed; a storm of failures is reported once.
@@ -144,6 +148,7 @@ struct Backing {
     status: Status,
     volume: Arc<Connected>,
     replicas: Arc<Replicas>,
+    unflushed: Option<Arc<Unflushed>>,
 }
 
 /// Every file system holds files of this size.
@@ -279,6 +284,9 @@ impl Image {
     }
 
     fn send(&self, request: SlotRef, ticket: Ticket, file: &File) {
+        if self.unflushed.is_some() && request.seen().is_none_or(|seen| seen.kind.changes()) {
+            self.note_unflushed();
+        }
         match ticket {
             Ticket::Held => match request.hand_over_copy() {
                 Some(copying) => self.copies.submit(request, copying),
@@ -286,6 +294,19 @@ impl Image {
             },
             ticket => request.submit(file, ticket),
         }
+    }
+
+    /// What is sent, or has ended, is not flushed.
+    fn note_unflushed(&self) {
+        if let Some(unflushed) = &self.unflushed {
+            unflushed.note();
+        }
+    }
+
+    fn has_lost_unflushed(&self) -> bool {
+        self.unflushed
+            .as_ref()
+            .is_some_and(|unflushed| unflushed.is_lost())
     }
 
     /// Something happened so many times.
@@ -601,6 +622,10 @@ impl Image {
 
     fn failed(&self, what: &str, errno: Errno) -> Error {
         let advice = match errno.get() {
+            libc::EIO if self.has_lost_unflushed() => {
+                "; a brick went away while it held writes that were not flushed, and may have lost them: \
+                 look at what the image holds, and close it and open it again"
+            }
             _ if self.survive.is_replaced() => {
                 "; it was removed, or another file was put in its place: close it and open it again"
             }

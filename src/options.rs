@@ -191,6 +191,8 @@ pub struct OpenOptions {
     pub lock_later: bool,
     /// Where it may not be written, it is opened for reading.
     pub auto_read_only: bool,
+    /// No flush succeeds when a brick may have lost what was not flushed.
+    pub strict_flush: bool,
     /// While the bricks are out of reach.
     pub on_disconnect: OnDisconnect,
     /// A request that takes longer is reported; zero: none is.
@@ -294,6 +296,7 @@ impl OpenOptions {
             share_rw: raw.share_rw(location.locking)?,
             statistics: raw.statistics()?,
             auto_read_only: raw.auto_read_only()?,
+            strict_flush: raw.strict_flush()?,
             on_disconnect: raw.on_disconnect(location.write_cache)?,
             slow_request: patience("slow-request", raw.slow_request, 30)?,
             location,
@@ -401,6 +404,7 @@ struct Raw<'a> {
     trace: Option<&'a str>,
     strict_locks: Option<&'a str>,
     auto_read_only: Option<&'a str>,
+    strict_flush: Option<&'a str>,
     on_disconnect: Option<&'a str>,
     slow_request: Option<&'a str>,
 }
@@ -438,6 +442,7 @@ impl<'a> Raw<'a> {
             "trace" => &mut self.trace,
             "strict-locks" => &mut self.strict_locks,
             "auto-read-only" => &mut self.auto_read_only,
+            "strict-flush" => &mut self.strict_flush,
             "on-disconnect" => &mut self.on_disconnect,
             "slow-request" => &mut self.slow_request,
             _ => match self.place.server(name)? {
@@ -578,6 +583,13 @@ impl<'a> Raw<'a> {
         match self.auto_read_only {
             None => Ok(false),
             Some(value) => on_or_off("auto-read-only", value),
+        }
+    }
+
+    fn strict_flush(&self) -> Result<bool> {
+        match self.strict_flush {
+            None => Ok(false),
+            Some(value) => on_or_off("strict-flush", value),
         }
     }
 

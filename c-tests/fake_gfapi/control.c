@@ -54,6 +54,11 @@ EXPORT void fake_gfapi_set_fini_ms(unsigned ms)
     atomic_store(&settings.fini_ms, ms);
 }
 
+EXPORT void fake_gfapi_set_graph(unsigned number)
+{
+    atomic_store(&settings.graph, number);
+}
+
 EXPORT void fake_gfapi_set_capacity(uint64_t bytes)
 {
     atomic_store(&settings.capacity, bytes);
@@ -87,6 +92,7 @@ EXPORT int fake_gfapi_reset(void)
     fake_gfapi_set_stat_mode(FAKE_STAT_REAL);
     fake_gfapi_set_spin(DEFAULT_SPIN);
     fake_gfapi_set_fini_ms(0);
+    fake_gfapi_set_graph(0);
     fake_gfapi_set_capacity(DEFAULT_CAPACITY);
     fake_gfapi_set_alignment(0);
     return 0;

@@ -61,6 +61,7 @@ extern "C" {
     X(UNLINK, unlink, 0)                                                       \
     X(MKDIR, mkdir, 0)                                                         \
     X(ACCESS, access, 0)                                                       \
+    X(READLINK, readlink, 0)                                                   \
     X(STAT, stat, 0)                                                           \
     X(FSTAT, fstat, 0)                                                         \
     X(STATVFS, statvfs, 0)                                                     \
@@ -240,6 +241,7 @@ enum fake_mask { /* signal masks of the newest glfs object */
  * set_stat_mode  enum fake_stat_mode.
  * set_spin       rounds a network thread spins before it sleeps.
  * set_fini_ms    how long glfs_fini takes (the real one: up to 10 s).
+ * set_graph      the number of the clients' active graph of translators.
  * set_capacity   bytes a volume can allocate through fallocate.
  * set_alignment  O_DIRECT I/O must be a multiple of it, 0: any.
  * add_rule       returns an id > 0. The newest rule that hits decides.
@@ -275,6 +277,7 @@ enum fake_mask { /* signal masks of the newest glfs object */
     X(void, set_stat_mode, (int stat_mode))                                    \
     X(void, set_spin, (unsigned rounds))                                       \
     X(void, set_fini_ms, (unsigned ms))                                        \
+    X(void, set_graph, (unsigned number))                                      \
     X(void, set_capacity, (uint64_t bytes))                                    \
     X(void, set_alignment, (uint64_t bytes))                                   \
     X(int, add_rule, (const struct fake_rule *rule))                           \

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *volume_of(const glfs_t *fs)
@@ -102,6 +103,27 @@ EXPORT int glfs_access(glfs_t *fs, const char *path, int mode)
     if (!begin(FAKE_ACCESS, fs))
         return -1;
     return (int)outcome(store_stat(fs->volume, path, &st));
+}
+
+/* The only link there is leads to the active graph. */
+EXPORT int glfs_readlink(glfs_t *fs, const char *path, char *buf, size_t size)
+{
+    struct stat st;
+    char name[32];
+    size_t length = (size_t)snprintf(name, sizeof(name), "graph-%u", SETTING(graph));
+    int err;
+
+    if (!begin(FAKE_READLINK, fs))
+        return -1;
+    err = store_stat(fs->volume, path, &st);
+    if (!err && strcmp(path, "/.meta/graphs/active"))
+        err = EINVAL;
+    if (err)
+        return (int)outcome(err);
+    if (length > size)
+        length = size;
+    memcpy(buf, name, length);
+    return (int)success((int64_t)length);
 }
 
 EXPORT int glfs_stat(glfs_t *fs, const char *path, struct stat *st)

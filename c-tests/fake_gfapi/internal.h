@@ -48,7 +48,7 @@ static inline void count_max(counter *c, uint64_t n)
 
 struct settings {
     _Atomic int mode, order, stat_mode, storage;
-    _Atomic unsigned threads, spin, fini_ms;
+    _Atomic unsigned threads, spin, fini_ms, graph;
     counter delay_us, seed, capacity, alignment;
 };
 extern struct settings settings;

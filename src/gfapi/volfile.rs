@@ -12,7 +12,7 @@ use std::time::Duration;
 const TRIES: u32 = 100;
 
 /// What the translators at the top of the client's graph show of the others, without a brick.
-const META: &str = "/.meta/graphs/active";
+pub(super) const META: &str = "/.meta/graphs/active";
 
 impl Connection {
     /// Whether the volume keeps files in pieces, or does not say.
@@ -38,7 +38,7 @@ impl Connection {
         unsafe { sys::glfs_get_volfile(self.raw.as_ptr(), std::ptr::null_mut(), 0) }
     }
 
-    fn volfile(&self) -> Option<Vec<u8>> {
+    pub(super) fn volfile(&self) -> Option<Vec<u8>> {
         let mut text: Vec<u8> = Vec::new();
         // Asked for its length first, by a buffer that is too small: libgfapi fills all of a larger
         // one, from beyond the end of the description. It can change in between.
@@ -57,27 +57,13 @@ impl Connection {
         None
     }
 
-    /// The volume's bricks as the client sees them; one that does not answer counts as connected until
-    /// it is given up. `None` when it does not say. Asks no brick.
-    pub fn bricks(&self) -> Option<Vec<Brick>> {
-        let volfile = self.volfile()?;
-        let mut bricks = Vec::new();
-        for (name, path) in client_names(&volfile) {
-            let state = self.private(&path)?;
-            let connected =
-                lines(&state).find_map(|line| line.strip_prefix(b"connected = "))? != b"0";
-            bricks.push(Brick { name, connected });
-        }
-        Some(bricks)
-    }
-
     /// Whether a replica translator, of which `path` shows the state, has all its bricks.
     fn is_whole(&self, path: &CString) -> bool {
         self.private(path).is_some_and(|state| all_up(&state))
     }
 
     /// What a translator shows of its state.
-    fn private(&self, path: &CString) -> Option<Vec<u8>> {
+    pub(super) fn private(&self, path: &CString) -> Option<Vec<u8>> {
         let file = File::open(self, path, libc::O_RDONLY).ok()?;
         let mut text = vec![0u8; 16384];
         // SAFETY: the file is live; the buffer has so much room; the stat may be null.
@@ -103,8 +89,14 @@ impl Connection {
     }
 }
 
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii)
+}
+
+/// What a state says behind this, if it is a number.
+pub(super) fn number_of(state: &[u8], what: &[u8]) -> Option<u64> {
+    let value = lines(state).find_map(|line| line.strip_prefix(what))?;
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// Whether it tells of bricks, and none is down.
@@ -113,40 +105,6 @@ fn all_up(state: &[u8]) -> bool {
         .filter(|line| line.starts_with(b"child_up["))
         .peekable();
     bricks.peek().is_some() && bricks.all(|line| line.ends_with(b"] = 1"))
-}
-
-/// A brick of a volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Brick {
-    /// host:/path
-    pub name: String,
-    /// The client has a connection to it.
-    pub connected: bool,
-}
-
-/// The bricks of a volume's description, each with the path of its translator's state.
-fn client_names(volfile: &[u8]) -> Vec<(String, CString)> {
-    let mut found = Vec::new();
-    let (mut translator, mut host, mut directory): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
-    let mut is_client = false;
-    for line in lines(volfile) {
-        if let Some(rest) = line.strip_prefix(b"volume ") {
-            (translator, host, directory) = (rest.trim_ascii(), b"", b"");
-            is_client = false;
-        } else if let Some(rest) = line.strip_prefix(b"option remote-host ") {
-            host = rest.trim_ascii();
-        } else if let Some(rest) = line.strip_prefix(b"option remote-subvolume ") {
-            directory = rest.trim_ascii();
-        } else if line == b"type protocol/client" {
-            is_client = true;
-        } else if line == b"end-volume" && is_client {
-            let path = [META.as_bytes(), b"/", translator, b"/private"].concat();
-            let name = [host, b":", directory].concat();
-            let name = String::from_utf8_lossy(&name).into_owned();
-            found.extend(CString::new(path).ok().map(|path| (name, path)));
-        }
-    }
-    found
 }
 
 /// The replica translators of a volume's description.
@@ -316,24 +274,6 @@ mod tests {
             .map(std::ffi::CStr::to_owned)
         );
         assert!(replicate_names(b"").is_empty());
-    }
-
-    #[test]
-    fn bricks_are_named_as_an_administrator_knows_them() {
-        let volfile = b"volume v-client-0\n    type protocol/client\n    option remote-subvolume /b/1\n    \
-            option remote-host node1\nend-volume\n\nvolume v-client-1\n    type protocol/client\n    \
-            option remote-host node2\n    option remote-subvolume /b/2\nend-volume\n\
-            volume v-dht\n    type cluster/distribute\nend-volume\n";
-        let names: Vec<(String, CString)> = client_names(volfile);
-        assert_eq!(
-            names,
-            [
-                ("node1:/b/1", c"/.meta/graphs/active/v-client-0/private"),
-                ("node2:/b/2", c"/.meta/graphs/active/v-client-1/private")
-            ]
-            .map(|(name, path)| (name.to_owned(), path.to_owned()))
-        );
-        assert!(client_names(b"").is_empty());
     }
 
     #[test]

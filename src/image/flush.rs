@@ -148,6 +148,13 @@ impl Flushes {
 
 impl Backing {
     pub(super) fn flush(&self) -> gfapi::Result<()> {
+        match &self.unflushed {
+            Some(unflushed) => unflushed.flush(self.volume.connection(), || self.sync()),
+            None => self.sync(),
+        }
+    }
+
+    fn sync(&self) -> gfapi::Result<()> {
         let _one = self.flushing.lock();
         let connection = self.volume.connection();
         let replicas = &self.replicas;

@@ -25,7 +25,7 @@ pub(super) struct Length {
     pub(super) gate: RwLock<()>,
     /// Accepted writes and discards that have not been delivered. They begin under the read lock of
     /// `cut`; a shrink that has to write the last byte again holds its write lock.
-    pub(super) changing: AtomicUsize,
+    pub(super) changing: Arc<AtomicUsize>,
     pub(super) cut: RwLock<()>,
     /// Held by a growth with preallocation, which takes its time; shared by other changes of the
     /// length.
@@ -40,7 +40,7 @@ impl Length {
             allocated: AtomicI64::new(stat.allocated),
             growing: AtomicUsize::new(0),
             gate: RwLock::new(()),
-            changing: AtomicUsize::new(0),
+            changing: Arc::new(AtomicUsize::new(0)),
             cut: RwLock::new(()),
             resizing: RwLock::new(()),
         }
@@ -201,6 +201,7 @@ impl Image {
     /// where no shard ends, but one may end a byte before.
     fn set_length(&self, backing: &Backing, length: i64) -> gfapi::Result<()> {
         let (size, _) = self.length.ask(&backing.file)?;
+        self.note_unflushed();
         // Before the bricks cut it: a write past the new end counts as growth from now on.
         self.length.known.fetch_min(length, Ordering::SeqCst);
         if length >= size {
@@ -217,6 +218,8 @@ impl Image {
                 }
             })?;
         }
+        // Once more: a flush in between has not covered it.
+        self.note_unflushed();
         // The translators' idea of the size must be right before the next growth.
         self.length.known.store(length, Ordering::SeqCst);
         self.length.ask(&backing.file).map(drop)

@@ -59,6 +59,10 @@ impl Image {
         let write_behind = volume.connection().has_write_behind();
         let is_sharded = volume.connection().is_sharded();
         let replicas = Arc::new(Replicas::of(volume.connection(), is_sharded));
+        let length = Length::new(&stat);
+        let unflushed = options
+            .strict_flush
+            .then(|| Unflushed::new(&location, length.changing.clone(), &volume));
         trace.say(Verbosity::Steps, || {
             format!(
                 "open {}, {} bytes long{}{}",
@@ -92,6 +96,7 @@ impl Image {
             flushing: Mutex::new(()),
             volume: Arc::new(volume),
             replicas,
+            unflushed: unflushed.clone(),
         });
         if let Some(errno) = refused {
             report::report(
@@ -130,13 +135,14 @@ impl Image {
                 copies: Copies::new(id),
                 completions,
                 outstanding: AtomicUsize::new(0),
-                length: Length::new(&stat),
+                length,
                 lock,
                 proved: AtomicI64::new(stat.size.max(ALWAYS_PROVED)),
                 write_behind: AtomicBool::new(write_behind),
                 fears_loss: AtomicBool::new(write_behind),
                 owed: AtomicI32::new(0),
                 survive,
+                unflushed,
                 slow,
                 _watched: watched,
                 failing: AtomicBool::new(false),

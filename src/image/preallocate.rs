@@ -178,6 +178,7 @@ impl Image {
             backing.lock.look()?;
             asked(progress, done, total)
         };
+        self.note_unflushed();
         let grown = file
             .truncate(length)
             .and_then(|()| allocate(file, self.zeroes.filler(), old, length, how, &mut go_on));
@@ -187,6 +188,8 @@ impl Image {
             Err(_) if backing.lock.look().is_err() => Ok(()),
             Err(_) => self.cut_back(backing, old),
         };
+        // Once more: a flush in between has not covered all of it.
+        self.note_unflushed();
         // The translators' idea of the size must be right before the next growth.
         let _ = file.stat_settled();
         let Err(errno) = grown else {

@@ -77,6 +77,7 @@ impl Image {
         if outcome.kind.changes() {
             if outcome.result.is_ok() {
                 self.survive.note_write();
+                self.note_unflushed();
             }
             self.length.changed();
         }

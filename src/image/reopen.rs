@@ -156,7 +156,8 @@ impl Image {
         let connection = volume.connection();
         let write_behind = connection.has_write_behind();
         // The same sets of bricks, with what is known of them.
-        let replicas = self.with_backing(|old| Ok(old.replicas.clone()))?;
+        let (replicas, unflushed) =
+            self.with_backing(|old| Ok((old.replicas.clone(), old.unflushed.clone())))?;
         let prepared = Box::new(Prepared {
             backing: Backing {
                 file,
@@ -165,6 +166,7 @@ impl Image {
                 volume,
                 flushing: Mutex::new(()),
                 replicas,
+                unflushed,
             },
             location,
             read_write,

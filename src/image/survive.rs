@@ -420,6 +420,7 @@ impl Survive {
             status: Status::new(),
             volume: old.volume.clone(),
             replicas: old.replicas.clone(),
+            unflushed: old.unflushed.clone(),
         }));
         let swapped = registry::change_soon(self.id, |opened| {
             // A lock may have been taken since the look, on the old file; that is done during a visit.

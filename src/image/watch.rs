@@ -82,6 +82,9 @@ fn run_watch() {
                 registry::each(|opened| {
                     opened.image.survive.wants_look(&mut looks);
                     errands.extend(opened.image.survive.tick(&opened.image));
+                    if let Some(unflushed) = &opened.image.unflushed {
+                        errands.extend(unflushed.tick(opened.id()));
+                    }
                     errands.extend(opened.image.slow.tick(&opened.image));
                 });
                 errands.extend(looks.into_iter().map(Absent::errand));

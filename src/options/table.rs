@@ -68,6 +68,7 @@ pub const ROWS: &[Row] = &[
     row(c"strict-locks", Both, c"on|off", c"on", c"With locking: a brick that has forgotten the lock serves the image no more"),
     row(c"auto-read-only", Open, c"on|off", c"off", c"Whether an image that may not be written is opened for reading"),
     row(c"on-disconnect", Open, c"string", c"report", c"What becomes of requests while the bricks are out of reach: report, or stall:SECONDS"),
+    row(c"strict-flush", Open, c"on|off", c"off", c"Whether flushes fail once a brick was away that held unflushed writes, which it may have lost"),
     row(c"slow-request", Open, c"0-86400", c"30", c"Seconds after which a request is reported as slow; 0: never"),
     row(c"statistics", Open, c"on|off", c"on", c"Whether what the image does is counted"),
     row(c"trace", Both, c"off|errors|steps|requests|all", c"off", c"What of the image is reported, as BLK_REPORT_DEBUG"),
