@@ -417,7 +417,10 @@ pub struct BlkDriver {
     /// write-cache=on; a write, discard, write of zeroes or flush that was sent and failed is reported in
     /// any case, and never sent again by the library; what waits too long ends with -ENOTCONN or -EBADFD,
     /// by aio_cancel with -ECANCELED, and close ends the waiting; a copy that its threads have does not wait,
-    /// and a lock with strict-locks=on is lost with the disconnect: -EBADFD at once when the bricks are back) · `slow-request` seconds, 0 (never) to
+    /// and a lock with strict-locks=on is lost with the disconnect: -EBADFD at once when the bricks are back) · `strict-flush` on|off (default off): whether
+    /// aio_flush, lock_release and reopen_prepare fail (-EIO) from then on, until the image is opened anew, once
+    /// bricks were away that held writes which no flush had covered, and may have lost power and with it those
+    /// writes (BLK_REPORT_ERROR, on a thread of the library's; GlusterFS lets the flush succeed) · `slow-request` seconds, 0 (never) to
     /// 86400, default 30, after which a request that has not ended is reported once
     /// (BLK_REPORT_WARNING, on a thread of the library's), with the bricks that are not connected ·
     /// `logfile` path of the file that
@@ -550,8 +553,9 @@ pub struct BlkDriver {
     /// failure the image stays open and the flush may be tried again; but with `write-cache=on`,
     /// where acknowledged writes may be gone after a failed write or flush, every later flush is
     /// -EIO until the image is opened anew; so it is when an open, create, reopen or block_status by
-    /// the image's name fails in this process, which may be how Gluster tells of such a write. Seed:
-    /// qemu_gluster_aio_flush.
+    /// the image's name fails in this process, which may be how Gluster tells of such a write. A brick
+    /// whose machine lost power, and that is back by now, is not told from one that did not, unless
+    /// with `strict-flush=on`: see open. Seed: qemu_gluster_aio_flush.
     pub aio_flush: Option<
         unsafe extern "C" fn(
             bs: *mut BlkState,
