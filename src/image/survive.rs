@@ -593,6 +593,10 @@ impl Job for Survive {
             Found::Another => Found::Another,
             Found::Fenced(errno) => Found::Fenced(errno),
         };
+        if let Some(unflushed) = &backing.unflushed {
+            // What is sent from now on is sent to bricks that are back.
+            unflushed.look(backing.volume.connection());
+        }
         // The image closes the file when the last request has ended: let go of it before.
         drop(backing);
         self.tell(&found);

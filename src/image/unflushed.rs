@@ -137,7 +137,7 @@ impl Unflushed {
     }
 
     /// Looks at the connections; whether the client tells how they are. Asks no brick.
-    fn look(&self, connection: &Connection) -> bool {
+    pub(super) fn look(&self, connection: &Connection) -> bool {
         let mut seen = self.seen.lock();
         let Some(graph) = connection.graph() else {
             return false;
