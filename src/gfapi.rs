@@ -29,6 +29,7 @@ mod socket;
 mod space;
 mod sys;
 mod thread;
+mod untold;
 mod volfile;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use lock::Hold;
 use lock::LockOwner;
 pub use socket::connect_socket;
 pub use thread::{ignore_broken_pipes, is_orphaned, spawn_quietly, watch_forks};
+use untold::{Untold, Witness};
 pub use volfile::Replicas;
 
 use crate::error::Errno;
@@ -203,7 +205,8 @@ pub struct Failed {
 /// A connected volume.
 pub struct Connection {
     raw: NonNull<sys::glfs>,
-    write_behind: bool,
+    /// With write-behind.
+    untold: Option<Untold>,
     locks: bool,
     made: Instant,
 }
@@ -234,7 +237,7 @@ impl Connection {
         };
         let mut connection = Connection {
             raw,
-            write_behind: spec.write_cache,
+            untold: spec.write_cache.then(Untold::default),
             locks: spec.locks,
             made: Instant::now(),
         };
@@ -308,7 +311,7 @@ impl Connection {
 
     /// Whether write-behind may acknowledge writes from memory.
     pub fn has_write_behind(&self) -> bool {
-        self.write_behind
+        self.untold.is_some()
     }
 
     /// Ends the connection. Takes up to 10 seconds, for a timer of libgfapi's: never on a thread of
@@ -346,7 +349,12 @@ pub struct Stat {
 /// An open file. The connection that it was opened on must outlive it: its holder keeps both.
 /// Dropping it closes it, with no request in flight (rule 2), and hides the error. With O_DIRECT it
 /// takes any request all the same, see [`direct`].
-pub struct File(NonNull<sys::glfs_fd>, Option<Box<Aside>>, LockOwner);
+pub struct File(
+    NonNull<sys::glfs_fd>,
+    Option<Box<Aside>>,
+    LockOwner,
+    Option<Witness>,
+);
 
 // SAFETY: libgfapi allows calls on one glfs_fd_t from any thread at once.
 unsafe impl Send for File {}
@@ -355,8 +363,7 @@ unsafe impl Sync for File {}
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: the file is live and goes with `self`.
-        unsafe { sys::glfs_close(self.0.as_ptr()) };
+        let _ = self.close_here();
     }
 }
 
@@ -395,9 +402,12 @@ impl File {
     }
 
     fn opened(connection: &Connection, raw: *mut sys::glfs_fd) -> Result<File> {
-        let file = NonNull::new(raw)
-            .map(|raw| File(raw, None, LockOwner::none()))
+        let mut file = NonNull::new(raw)
+            .map(|raw| File(raw, None, LockOwner::none(), None))
             .ok_or_else(|| last_errno(libc::EIO))?;
+        if let Some(untold) = &connection.untold {
+            file.bear_witness(untold);
+        }
         if connection.locks {
             file.own_locks()?;
         }
@@ -407,12 +417,20 @@ impl File {
     /// Closes it. No request may be in flight: its completion would be lost.
     pub fn close(mut self) -> Result<()> {
         let closed_aside = self.1.take().map_or(Ok(()), |aside| aside.close());
-        let file = ManuallyDrop::new(self);
+        let mut file = ManuallyDrop::new(self);
+        let closed = file.close_here();
+        drop(file.3.take());
+        closed.and(closed_aside)
+    }
+
+    /// Once, and nothing after it.
+    fn close_here(&self) -> Result<()> {
         use_process_identity();
-        clear_errno();
-        // SAFETY: the file is live and given up here.
-        check(unsafe { sys::glfs_close(file.0.as_ptr()) }, libc::EIO)?;
-        closed_aside
+        Witness::ask(self.3.as_ref(), || {
+            clear_errno();
+            // SAFETY: the file is live, and its owner gives it up.
+            check(unsafe { sys::glfs_close(self.0.as_ptr()) }, libc::EIO).map(drop)
+        })
     }
 
     /// Length, space and kind. Waits for acknowledged writes that write-behind still holds. Not while
@@ -521,12 +539,13 @@ impl File {
     pub fn flush(&self) -> Result<()> {
         self.flush_aside()?;
         use_process_identity();
-        clear_errno();
-        // SAFETY: the file is live; both stats may be null.
-        let ret =
-            unsafe { sys::glfs_fsync(self.0.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut()) };
-        check(ret, libc::EIO)?;
-        Ok(())
+        Witness::ask(self.3.as_ref(), || {
+            clear_errno();
+            let raw = self.0.as_ptr();
+            // SAFETY: the file is live; both stats may be null.
+            let ret = unsafe { sys::glfs_fsync(raw, std::ptr::null_mut(), std::ptr::null_mut()) };
+            check(ret, libc::EIO).map(drop)
+        })
     }
 
     /// Submits one operation. `Ok`: `C::complete` will be called once with `cookie`, on any thread,

@@ -15,6 +15,7 @@ mod flush;
 mod length;
 mod limits;
 mod lock;
+mod loss;
 mod open;
 mod preallocate;
 mod quiet;
@@ -37,6 +38,7 @@ use copy::Copies;
 use flush::Flushes;
 use length::Length;
 use lock::ImageLock;
+use loss::Loss;
 use quiet::Quiet;
 use reap::{Reaped, Round};
 pub use registry::{ImageId, Visit, cancel, cancel_async, count, get, look, visit};
@@ -104,6 +106,7 @@ pub struct Image {
     owed: AtomicI32,
     reopening: Reopening,
     survive: Arc<Survive>,
+    loss: Arc<Loss>,
     /// With strict-flush=on.
     unflushed: Option<Arc<Unflushed>>,
     slow: Arc<Slow>,
@@ -148,6 +151,7 @@ struct Backing {
     status: Status,
     volume: Arc<Connected>,
     replicas: Arc<Replicas>,
+    loss: Arc<Loss>,
     unflushed: Option<Arc<Unflushed>>,
 }
 
@@ -301,12 +305,6 @@ impl Image {
         if let Some(unflushed) = &self.unflushed {
             unflushed.note();
         }
-    }
-
-    fn has_lost_unflushed(&self) -> bool {
-        self.unflushed
-            .as_ref()
-            .is_some_and(|unflushed| unflushed.is_lost())
     }
 
     /// Something happened so many times.
@@ -622,9 +620,9 @@ impl Image {
 
     fn failed(&self, what: &str, errno: Errno) -> Error {
         let advice = match errno.get() {
-            libc::EIO if self.has_lost_unflushed() => {
-                "; a brick went away while it held writes that were not flushed, and may have lost them: \
-                 look at what the image holds, and close it and open it again"
+            libc::EIO | libc::ENOSPC | libc::EDQUOT if self.loss.is_noted() => {
+                "; what was written since the last flush that succeeded may be lost, see what was reported: \
+                 close the image, look at what it holds, and open it again"
             }
             _ if self.survive.is_replaced() => {
                 "; it was removed, or another file was put in its place: close it and open it again"

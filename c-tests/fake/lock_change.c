@@ -100,8 +100,8 @@ static void writes_in_flight(void)
     fake.set_mode(FAKE_THREAD, 0);
     fake.release(FAKE_ANY_ASYNC, 0, FAKE_AS_IS);
     is(io_wait(&io), 0, "the write ends");
-    fake_once(FAKE_FSYNC, FAKE_FAIL, EIO, 0);
-    is(change(&img, NONE), -EIO, "what it wrote is not on the bricks: %s", img.error.message);
+    fake_once(FAKE_FSYNC, FAKE_FAIL, ENOTCONN, 0);
+    is(change(&img, NONE), -ENOTCONN, "what it wrote is not on the bricks: %s", img.error.message);
     has(ALONE, "it keeps its lock");
     is(pwrite_sync(&img, data, BYTES, 0), 0, "... and writes on");
     is(change(&img, NONE), 0, "it is on the bricks");

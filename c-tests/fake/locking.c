@@ -243,8 +243,8 @@ static void fails_to_give_up(void)
     int rule;
 
     take("vol");
-    fake_once(FAKE_FSYNC, FAKE_FAIL, ENOSPC, 0);
-    is(give_up(), -ENOSPC, "what was written is not safe: %s", img.error.message);
+    fake_once(FAKE_FSYNC, FAKE_FAIL, ENOTCONN, 0);
+    is(give_up(), -ENOTCONN, "what was written is not safe: %s", img.error.message);
     is(pwrite_sync(&img, data, BYTES, 0), 0, "... it is written on");
     is(second_writer("vol"), -EBUSY, "... by nobody else");
     fake_once(FAKE_POSIX_LOCK, FAKE_FAIL, ENOTCONN, 0);

@@ -222,7 +222,7 @@ static void each_step_fails(void)
     static const struct {
         int op, err;
         const char *what;
-    } steps[] = {{FAKE_OPEN, EROFS, "the open"}, {FAKE_FSYNC, EIO, "the flush"}, {FAKE_FSTAT, ENOTCONN, "a look at it"}};
+    } steps[] = {{FAKE_OPEN, EROFS, "the open"}, {FAKE_FSYNC, ENOTCONN, "the flush"}, {FAKE_FSTAT, ENOTCONN, "a look at it"}};
     unsigned i;
 
     fake_open(&img, "steps", 65536);
@@ -236,13 +236,13 @@ static void each_step_fails(void)
     }
     t_forget_reports();
     is(prepare(0), 0, "prepared");
-    fake_once(FAKE_FSYNC, FAKE_FAIL, EDQUOT, 0);
+    fake_once(FAKE_FSYNC, FAKE_FAIL, ETIMEDOUT, 0);
     fake_once(FAKE_CLOSE, FAKE_FAIL, EIO, 0);
     commit();
     is(read_only(), 1, "a commit does not fail");
     ok(t_reported("flushing it for its reopening") && t_reported("closing it for its reopening"), "... but says: %s",
        last_report());
-    is(flush_sync(&img), -EDQUOT, "... and so does the next flush");
+    is(flush_sync(&img), -ETIMEDOUT, "... and so does the next flush");
     is(flush_sync(&img), 0, "... not the one after it");
     img_close(&img);
 }

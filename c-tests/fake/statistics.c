@@ -473,13 +473,13 @@ int main(void)
     each_kind();
     again();
     nothing_yet();
+    shared_fsyncs();
     failures();
     in_flight();
     merged(false);
     merged(true);
     cut_and_short();
     cancelled();
-    shared_fsyncs();
     formats();
     again();
     latency();

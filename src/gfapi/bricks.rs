@@ -76,6 +76,15 @@ impl Connection {
         Some(sets(&self.volfile()?))
     }
 
+    /// Whether of some set so many bricks are away that it cannot answer. Asks no brick.
+    pub fn lacks_bricks(&self) -> bool {
+        let lacks = |set: &BrickSet| {
+            let is_away = |member: &&Member| self.link(member).is_some_and(|link| !link.connected);
+            set.members.iter().filter(is_away).count() > set.spare
+        };
+        self.brick_sets().is_some_and(|sets| sets.iter().any(lacks))
+    }
+
     /// How the connection to a brick is. `None` when the client does not say. Asks no brick.
     pub fn link(&self, member: &Member) -> Option<Link> {
         read_link(&self.private(&member.state)?)

@@ -247,7 +247,7 @@ impl File {
         // SAFETY: the file is live.
         let twin = unsafe { sys::glfs_dup(self.0.as_ptr()) };
         let twin = NonNull::new(twin)
-            .map(|raw| File(raw, None, super::LockOwner::none()))
+            .map(|raw| File(raw, None, super::LockOwner::none(), self.3.clone()))
             .ok_or_else(|| super::last_errno(libc::EIO))?;
         // A close drops the locks of its owner, which would be who last used this thread.
         twin.own_locks()?;

@@ -162,7 +162,7 @@ impl Backing {
         replicas.note_flush();
         let doubted = replicas.were_doubted();
         let mut whole = replicas.are_whole(connection);
-        let flushed = self.file.flush();
+        let flushed = self.loss.judge(self.file.flush(), connection);
         // A brick that has only just come back may lack some, one that has only just gone, too.
         whole = whole && replicas.are_whole(connection);
         if whole && !doubted {

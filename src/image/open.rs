@@ -60,9 +60,10 @@ impl Image {
         let is_sharded = volume.connection().is_sharded();
         let replicas = Arc::new(Replicas::of(volume.connection(), is_sharded));
         let length = Length::new(&stat);
+        let loss = Loss::none(&location);
         let unflushed = options
             .strict_flush
-            .then(|| Unflushed::new(&location, length.changing.clone(), &volume));
+            .then(|| Unflushed::new(&loss, length.changing.clone(), &volume));
         trace.say(Verbosity::Steps, || {
             format!(
                 "open {}, {} bytes long{}{}",
@@ -96,6 +97,7 @@ impl Image {
             flushing: Mutex::new(()),
             volume: Arc::new(volume),
             replicas,
+            loss: loss.clone(),
             unflushed: unflushed.clone(),
         });
         if let Some(errno) = refused {
@@ -142,6 +144,7 @@ impl Image {
                 fears_loss: AtomicBool::new(write_behind),
                 owed: AtomicI32::new(0),
                 survive,
+                loss,
                 unflushed,
                 slow,
                 _watched: watched,

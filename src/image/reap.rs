@@ -40,28 +40,30 @@ impl Image {
         called
     }
 
-    /// Write-behind tells a failure once, to the next write or flush, and drops what it could not
-    /// write. From then on no flush may report that all is well.
+    /// A flush that has gone well says so only if nothing went wrong before it.
     fn honest(&self, outcome: &mut Outcome) {
         if outcome.kind == Kind::Flush && outcome.result.is_ok() {
             outcome.result = self.is_honest();
+            // Told to a flush of the host's, and to no other call, once.
+            self.owed.store(0, Ordering::Relaxed);
         }
     }
 
-    /// A call about the image's file has failed that was no write and no flush. Write-behind tells what it
-    /// could not write once, to whatever asks next about that file, be it a lookup of its path.
+    /// A call about the image's file has failed that was no write and no flush. It may have been told what
+    /// write-behind could not write, of which the next write or flush hears nothing then.
     pub(super) fn may_have_lost(&self) {
         if self.fears_loss.load(Ordering::Relaxed) {
             self.completions.note_failure();
         }
     }
 
-    /// Whether a flush that has gone well may say so.
+    /// Whether a flush that has gone well may say so. Write-behind drops what it could not write: after
+    /// that none may.
     pub(super) fn is_honest(&self) -> gfapi::Result<()> {
         if self.fears_loss.load(Ordering::Relaxed) && self.completions.has_failed() {
             return Err(Errno::new(libc::EIO, libc::EIO));
         }
-        match self.owed.swap(0, Ordering::Relaxed) {
+        match self.owed.load(Ordering::Relaxed) {
             0 => Ok(()),
             errno => Err(Errno::new(errno, libc::EIO)),
         }

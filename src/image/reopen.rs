@@ -156,8 +156,7 @@ impl Image {
         let connection = volume.connection();
         let write_behind = connection.has_write_behind();
         // The same sets of bricks, with what is known of them.
-        let (replicas, unflushed) =
-            self.with_backing(|old| Ok((old.replicas.clone(), old.unflushed.clone())))?;
+        let replicas = self.with_backing(|old| Ok(old.replicas.clone()))?;
         let prepared = Box::new(Prepared {
             backing: Backing {
                 file,
@@ -166,7 +165,8 @@ impl Image {
                 volume,
                 flushing: Mutex::new(()),
                 replicas,
-                unflushed,
+                loss: self.loss.clone(),
+                unflushed: self.unflushed.clone(),
             },
             location,
             read_write,

@@ -420,6 +420,7 @@ impl Survive {
             status: Status::new(),
             volume: old.volume.clone(),
             replicas: old.replicas.clone(),
+            loss: old.loss.clone(),
             unflushed: old.unflushed.clone(),
         }));
         let swapped = registry::change_soon(self.id, |opened| {

@@ -24,8 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Of one image.
 pub(super) struct Unflushed {
-    /// For messages.
-    name: String,
+    loss: Arc<Loss>,
     lane: Arc<Lane>,
     /// Accepted changes of the image that have not ended.
     changing: Arc<AtomicUsize>,
@@ -33,8 +32,6 @@ pub(super) struct Unflushed {
     written: AtomicBool,
     /// ... or before, and its fsync is under way.
     covered: AtomicBool,
-    /// Some of it may be lost.
-    lost: AtomicBool,
     /// Somebody is to look.
     looking: AtomicBool,
     flushing: Mutex<()>,
@@ -66,17 +63,16 @@ const AWAY: Link = Link {
 impl Unflushed {
     /// Of an image that is being opened: nothing is. `changing` counts what is accepted and not ended.
     pub(super) fn new(
-        location: &ImageLocation,
+        loss: &Arc<Loss>,
         changing: Arc<AtomicUsize>,
         volume: &Connected,
     ) -> Arc<Unflushed> {
         let unflushed = Arc::new(Unflushed {
-            name: location.to_string(),
+            loss: loss.clone(),
             lane: volume.check_lane().clone(),
             changing,
             written: AtomicBool::new(false),
             covered: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
             looking: AtomicBool::new(false),
             flushing: Mutex::new(()),
             seen: Mutex::new(Seen::default()),
@@ -90,11 +86,6 @@ impl Unflushed {
         if !self.written.load(Ordering::Relaxed) {
             self.written.store(true, Ordering::SeqCst);
         }
-    }
-
-    /// Whether some of it may be lost.
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
     }
 
     /// Makes an fsync, and fails when something may have been lost that it, or one before, has not
@@ -122,8 +113,8 @@ impl Unflushed {
         if !told && self.is_any() {
             self.lose("its client does not tell how its bricks are");
         }
-        if self.is_lost() {
-            return Err(Errno::new(libc::EIO, libc::EIO));
+        if self.loss.is_noted() {
+            return synced.and(Err(Errno::new(libc::EIO, libc::EIO)));
         }
         if synced.is_err() {
             self.written.store(true, Ordering::SeqCst);
@@ -157,25 +148,16 @@ impl Unflushed {
         true
     }
 
-    #[cold]
     fn lose(&self, why: &str) {
-        if self.lost.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        report::report(
-            Level::Error,
-            &format!(
-                "image {}: {why} while it had writes that were not flushed, and may have lost them with its \
-                 machine's memory; with strict-flush=on no flush succeeds until the image is closed and \
-                 opened again",
-                self.name
-            ),
-        );
+        self.loss.note(&format!(
+            "{why} while it had writes that were not flushed, and may have lost them with its machine's memory \
+             (strict-flush=on)"
+        ));
     }
 
     /// Somebody should look, if nobody is about to.
     pub(super) fn tick(self: &Arc<Self>, id: ImageId) -> Option<Errand> {
-        let idle = !self.is_lost() && !self.looking.swap(true, Ordering::SeqCst);
+        let idle = !self.loss.is_noted() && !self.looking.swap(true, Ordering::SeqCst);
         idle.then(|| Errand {
             lane: self.lane.clone(),
             job: Arc::new(Look {
