@@ -550,8 +550,12 @@ pub struct BlkDriver {
     /// them are there. Does not block: it is made on a thread of the library's, once a flush of
     /// this image that is under way has ended; those that wait for that are made as one. -EAGAIN
     /// (or what else the system says) in the callback: no thread could be started for it. After a
-    /// failure the image stays open and the flush may be tried again; but with `write-cache=on`,
-    /// where acknowledged writes may be gone after a failed write or flush, every later flush is
+    /// failure the image stays open. After -ENOTCONN, -EBADFD, -ESTALE, -ETIMEDOUT and -EAGAIN the flush
+    /// may be tried again. After any other errno the bricks may have dropped what they could not write, and
+    /// would let a second one succeed: every later flush is -EIO, also after a reopen, until the image is
+    /// opened anew (BLK_REPORT_ERROR). With `write-cache=on`,
+    /// where acknowledged writes may be gone after any failed write or flush, also after a flush or close of
+    /// another opening of the image that shares the connection, every later flush is
     /// -EIO until the image is opened anew; so it is when an open, create, reopen or block_status by
     /// the image's name fails in this process, which may be how Gluster tells of such a write. A brick
     /// whose machine lost power, and that is back by now, is not told from one that did not, unless
