@@ -550,7 +550,7 @@ pub struct BlkDriver {
     /// them are there. Does not block: it is made on a thread of the library's, once a flush of
     /// this image that is under way has ended; those that wait for that are made as one. -EAGAIN
     /// (or what else the system says) in the callback: no thread could be started for it. After a
-    /// failure the image stays open. After -ENOTCONN, -EBADFD, -ESTALE, -ETIMEDOUT and -EAGAIN the flush
+    /// failure the image stays open. After -ENOTCONN, -EBADFD, -EBADF, -ESTALE, -ETIMEDOUT and -EAGAIN the flush
     /// may be tried again. After any other errno the bricks may have dropped what they could not write, and
     /// would let a second one succeed: every later flush is -EIO, also after a reopen, until the image is
     /// opened anew (BLK_REPORT_ERROR). With `write-cache=on`,

@@ -132,6 +132,23 @@ static void fragments(void)
     is(cluster("wait-healed disp"), 0, "all is healed");
 }
 
+/* A flush that found too few bricks is no verdict of theirs. */
+static void too_few(void)
+{
+    int ret;
+
+    open_one(&trusting, "disp", "too-few", "off", "report");
+    ok(write_pattern(&trusting, BLOCK, BLOCK, 2), "a write");
+    is(cluster("kill-brick disp 1") | cluster("kill-brick disp 2"), 0, "two bricks are killed");
+    run_for(1);
+    ret = flush_sync(&trusting);
+    ok(ret < 0, "a flush fails: %d", ret);
+    is(cluster("restart-brick disp 1") | cluster("restart-brick disp 2"), 0, "... and started");
+    ok(run_until(can_flush, &trusting, 30), "... and one succeeds");
+    close_one(&trusting, "disp", "too-few");
+    is(cluster("wait-healed disp"), 0, "all is healed");
+}
+
 int main(void)
 {
     t_begin("with strict-flush=on no flush succeeds when the bricks may have lost what it is to cover");
@@ -143,5 +160,6 @@ int main(void)
     options_change();
     replicas();
     fragments();
+    too_few();
     return end_for_volumes();
 }

@@ -111,9 +111,11 @@ fn is_out(errno: Errno) -> bool {
     matches!(errno.get(), libc::ENOTCONN | libc::EBADFD)
 }
 
-/// Says that, or that the bricks do not know the file.
+/// Says that, or that the bricks do not know the file. A disperse volume whose bricks are back after too few
+/// were left answers EBADF to a flush, and goes on to do so.
 pub(super) fn is_loss(errno: Errno) -> bool {
-    is_out(errno) || matches!(errno.get(), libc::ESTALE | libc::ENOENT)
+    let unknown = [libc::ESTALE, libc::ENOENT, libc::EBADF];
+    is_out(errno) || unknown.contains(&errno.get())
 }
 
 fn ns(time: Duration) -> u64 {
