@@ -832,7 +832,8 @@ typedef struct BlkDriver {
      */
     BlkAiocb *(*aio_flush)(struct BlkState *bs, BlkCompletionFunc cb, void *opaque);
     /**
-     * Gives the space of whole sectors back; they read as zero afterwards. Never grows the image.
+     * Gives the space of whole sectors back; they read as zero afterwards. Never grows the image, and ends with it, as
+     * far as this opening knows its length: what others grew it by counts from the next getlength on.
      * Seed: qemu_gluster_aio_discard.
      */
     BlkAiocb *(*aio_discard)(struct BlkState *bs,

@@ -568,7 +568,8 @@ pub struct BlkDriver {
         ) -> *mut BlkAiocb,
     >,
 
-    /// Gives the space of whole sectors back; they read as zero afterwards. Never grows the image.
+    /// Gives the space of whole sectors back; they read as zero afterwards. Never grows the image, and ends with it, as
+    /// far as this opening knows its length: what others grew it by counts from the next getlength on.
     /// Seed: qemu_gluster_aio_discard.
     pub aio_discard: Option<
         unsafe extern "C" fn(

@@ -200,11 +200,11 @@ impl Image {
         let changes = ask.kind.changes();
         let change = changes.then(|| self.length.change());
         if changes && self.lock.is_given_up() {
-            self.length.changed();
+            self.refused_change();
             return Err(self.without_lock());
         }
         match ask.kind {
-            Kind::Discard => self.clip(file, &mut ask),
+            Kind::Discard => self.clip(&mut ask),
             Kind::Write | Kind::Zeroes { .. } | Kind::Copy { .. } => {
                 let end = ask.offset + ask.length;
                 ask.through = self.must_go_through(end);
@@ -240,7 +240,7 @@ impl Image {
                 self.length.grown(None);
             }
             if changes {
-                self.length.changed();
+                self.refused_change();
             }
             return Err(self.error(
                 libc::EAGAIN,
@@ -298,6 +298,12 @@ impl Image {
             },
             ticket => request.submit(file, ticket),
         }
+    }
+
+    /// One that had begun was refused. Who gives the lock up may have seen it, and wait for its end.
+    fn refused_change(&self) {
+        self.length.changed();
+        self.completions.changed();
     }
 
     /// What is sent, or has ended, is not flushed.

@@ -5,6 +5,7 @@
 //! a loop that comes late, when the fd is another loop's, finds nothing to do.
 
 use super::*;
+use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
 
 /// The number of the present watch, or of the last, and what it is about.
@@ -39,6 +40,7 @@ impl Watching {
 impl Image {
     /// Has the host poll for completions, from whatever loop it chooses.
     pub fn attach(&self) -> Result<()> {
+        self.with_backing(|_| Ok(()))?;
         let word = self
             .watching
             .begin(NOT)
@@ -47,9 +49,12 @@ impl Image {
         // Before the host knows of it.
         self.watching.0.store(word | CHANGES, Ordering::SeqCst);
         let fd = self.completion_fd();
+        let telling = Telling::begin(self.id);
         let watched = self.poll_loop.watch(fd, self.id.watched(number(word)));
+        drop(telling);
         let state = if watched.is_ok() { IS } else { NOT };
         self.watching.0.store(word | state, Ordering::SeqCst);
+        self.completions.changed();
         watched.map_err(|errno| {
             Error::new(
                 Stage::Open,
@@ -68,14 +73,33 @@ impl Image {
             .watching
             .begin(IS)
             .map_err(|state| self.is_already(state, "watched by no poll loop"))?;
+        let telling = Telling::begin(self.id);
         self.poll_loop.unwatch(self.completion_fd());
+        drop(telling);
         self.watching.0.store(word | NOT, Ordering::SeqCst);
+        self.completions.changed();
         Ok(())
     }
 
-    /// `detach`, when it is still watched.
+    /// `detach`, when it is still watched, for good. Waits for who is just changing that, on another
+    /// thread: the fd is about to be closed.
     pub(super) fn stop_watching(&self) {
-        let _was_not = self.detach();
+        // A host that closes the image while it is told of its fd would wait for itself.
+        if TOLD.get() == Some(self.id) {
+            return;
+        }
+        loop {
+            let state = match self.watching.begin(IS) {
+                Ok(_) => return self.poll_loop.unwatch(self.completion_fd()),
+                Err(NOT) => self.watching.begin(NOT).map(drop),
+                Err(state) => Err(state),
+            };
+            if state.is_ok() {
+                return;
+            }
+            let changes = || self.watching.0.load(Ordering::SeqCst) & STATES == CHANGES;
+            self.completions.wait_until(|| !changes());
+        }
     }
 
     #[cold]
@@ -87,6 +111,26 @@ impl Image {
             );
         }
         self.error(libc::EALREADY, &format!("is {what} already"))
+    }
+}
+
+thread_local! {
+    /// The image whose fd the host is being told of on this thread.
+    static TOLD: Cell<Option<ImageId>> = const { Cell::new(None) };
+}
+
+/// For as long as the host is being told.
+struct Telling(Option<ImageId>);
+
+impl Telling {
+    fn begin(id: ImageId) -> Telling {
+        Telling(TOLD.replace(Some(id)))
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        TOLD.set(self.0);
     }
 }
 

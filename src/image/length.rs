@@ -134,15 +134,12 @@ impl Image {
     }
 
     /// Ends a discard with the image: past the end there is nothing to give back, but a sharded volume
-    /// would grow the image.
-    pub(super) fn clip(&self, file: &File, ask: &mut Ask<'_>) {
+    /// would grow the image. With the end that is known: to ask the bricks would keep the host waiting for
+    /// them.
+    pub(super) fn clip(&self, ask: &mut Ask<'_>) {
         let end = ask.offset + ask.length;
-        let mut length = self.length.known();
+        let length = self.length.known();
         if end > length {
-            // A failure will show in the discard itself.
-            if let Ok((size, _)) = self.length.ask(file) {
-                length = size;
-            }
             ask.length = (end.min(length) - ask.offset).max(0);
         }
     }

@@ -308,11 +308,10 @@ impl ImageLock {
 
     /// The image has another file now, whose lock is this: `Ours`, when there is one and it was taken
     /// for that file; else it is as it was.
-    pub(super) fn replace(&self, mode: Option<Mode>, taken: bool) {
-        let mut held = self.held.lock();
+    pub(super) fn replace(&self, held: &mut MutexGuard<'_, Held>, mode: Option<Mode>, taken: bool) {
         *self.mode.lock() = mode;
         if mode.is_none() || taken {
-            *held = match mode {
+            **held = match mode {
                 Some(_) => Held::Ours,
                 None => Held::GivenUp,
             };

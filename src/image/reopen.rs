@@ -471,15 +471,19 @@ impl Image {
     /// The old file, or what was prepared when something is in flight again, or the image is closed.
     fn swap(&self, prepared: Box<Prepared>) -> std::result::Result<Arc<Backing>, Box<Prepared>> {
         let mut prepared = Some(prepared);
+        // Who asks the bricks for the lock has it for as long as they are silent: waited for here, where
+        // nobody has to wait for this thread in turn.
+        drop(self.lock.held.lock());
         let old = registry::change(self.id, |opened| {
             if opened.draining || !self.is_idle() {
                 return None;
             }
+            let mut held = self.lock.held.try_lock()?;
             let new = prepared.take()?;
             self.settle_failures(new.write_behind);
             self.read_write.store(new.read_write, Ordering::Relaxed);
             let taken = matches!(new.hold, HoldOn::Own | HoldOn::HandedOver);
-            self.lock.replace(self.mode_of(&new), taken);
+            self.lock.replace(&mut held, self.mode_of(&new), taken);
             self.survive.reopened(new.flags);
             *self.reopening.location.lock() = new.location;
             let backing = Arc::new(new.backing);
