@@ -890,7 +890,8 @@ typedef struct BlkDriver {
      */
     void (*aio_cancel_async)(BlkAiocb *acb);
     /**
-     * Waits until no request of this image is in flight, calling their callbacks. 0 or -errno.
+     * Waits until no request of this image is in flight, calling their callbacks. 0 or -errno. While other threads go on
+     * submitting it may never end: drain_begin holds back what they submit.
      */
     int (*drain)(struct BlkState *bs);
     /**
@@ -1176,7 +1177,8 @@ typedef struct BlkDriver {
     /**
      * How many requests were accepted whose callbacks have not been called, those that drain_begin
      * holds back included, or -errno. A growth with preallocation counts as one. Any thread. For hosts
-     * that would rather wait in a loop of their own than in drain.
+     * that would rather wait in a loop of their own than in drain. A copy counts for its destination, and for the image
+     * that it reads as well.
      */
     int64_t (*get_in_flight)(struct BlkState *bs);
     /**

@@ -635,7 +635,8 @@ pub struct BlkDriver {
     /// not sent to the bricks yet ends with -ECANCELED; one that was sent goes on.
     pub aio_cancel_async: Option<unsafe extern "C" fn(acb: *mut BlkAiocb)>,
 
-    /// Waits until no request of this image is in flight, calling their callbacks. 0 or -errno.
+    /// Waits until no request of this image is in flight, calling their callbacks. 0 or -errno. While other threads go on
+    /// submitting it may never end: drain_begin holds back what they submit.
     pub drain: Option<unsafe extern "C" fn(bs: *mut BlkState) -> c_int>,
 
     /// The fd that is readable while a callback waits to be called, or -errno. It belongs to the
@@ -938,7 +939,8 @@ pub struct BlkDriver {
 
     /// How many requests were accepted whose callbacks have not been called, those that drain_begin
     /// holds back included, or -errno. A growth with preallocation counts as one. Any thread. For hosts
-    /// that would rather wait in a loop of their own than in drain.
+    /// that would rather wait in a loop of their own than in drain. A copy counts for its destination, and for the image
+    /// that it reads as well.
     pub get_in_flight: Option<unsafe extern "C" fn(bs: *mut BlkState) -> i64>,
 
     /// drain, and holds back what is submitted from then on, by whatever thread: it is accepted, and

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //!  push (any thread)                               pop (a host thread)
-//!  pushed ─────────────── taken as a whole when ─> line ──> one item at a time
-//!    │  no lock           the line is empty          │  its lock
-//!    └─ the bell is silent: ring, set the fd         └─ rest, both empty: clear the fd, silence;
+//!  pushed ───────────────── one item at a time ───> after what was put back (`unpop`), if anything was
+//!    │  no lock                                      │  a lock of the poppers'
+//!    └─ the bell is silent: ring, set the fd         └─ nothing left: clear the fd, silence;
 //!       somebody waits: tell                            an item came meanwhile: ring
 //! ```
 //!
-//! The fd is readable whenever an item waits in either list. The host may therefore stop after any
+//! The fd is readable whenever an item waits. The host may therefore stop after any
 //! item, or run a nested loop inside a callback.
 //!
 //! An item can be popped, and its image closed, before the thread that pushed it has come to the bell.

@@ -494,7 +494,8 @@ impl SlotRef {
         fell_short && !through
     }
 
-    /// Ends a flush whose fsync has ended. Any thread; the request may be gone when this returns.
+    /// Ends a flush, a write of zeroes or a copy, which threads of ours make. Any thread; the request may be gone when this
+    /// returns.
     pub fn ended(self, result: gfapi::Result<()>) {
         // SAFETY: only the address is taken. Whoever makes the fsync has the request, and a flush is
         // one call.

@@ -76,7 +76,7 @@ impl Length {
     }
 
     /// A write that ends at `end` begins: `None` when it does not grow the image; else it counts as
-    /// growth until `grown` or `not_grown`. The guard is for the time until it was submitted.
+    /// growth until `grown`. The guard is for the time until it was submitted.
     pub(super) fn grow(&self, end: i64) -> Option<RwLockReadGuard<'_, ()>> {
         if end <= self.known() {
             return None;

@@ -616,6 +616,10 @@ impl Image {
                     let _ = from.map(|from| from.restore(file));
                 }),
             };
+            if !matches!(changed, Ok(true)) && from.is_some() {
+                // What it had may not have come back whole.
+                self.lock.doubt();
+            }
             match changed {
                 Ok(true) => {}
                 Ok(false) => {

@@ -67,7 +67,7 @@ impl Image {
         trace.say(Verbosity::Steps, || {
             format!(
                 "open {}, {} bytes long{}{}",
-                if options.read_write {
+                if read_write {
                     "for writing"
                 } else {
                     "read-only"

@@ -10,7 +10,7 @@ static const char *const names[] = {
     "filename",     "volume",        "path",        "debug",           "logfile",
     "ping-timeout", "frame-timeout", "write-cache", "connect-timeout", "keep-connection",
     "locking",      "share-rw",      "on-disconnect", "slow-request",    "strict-locks",
-    "statistics",   "trace",
+    "statistics",   "trace",         "strict-flush",
 };
 static const char *const prefixes[] = { "server.", "xlator." };
 
@@ -118,6 +118,16 @@ GlusterLocation location_with_locking(GlusterLocation location)
     }
     if (!strcmp(value_of(location, "locking"), "auto") && !value_of(location, "strict-locks")) {
         location = location_with(location, "strict-locks", "off");
+    }
+    return location;
+}
+
+GlusterLocation location_with_flushing(GlusterLocation location)
+{
+    const char *said = g_getenv("BLKGLUSTER_STRICT_FLUSH");
+
+    if (!value_of(location, "strict-flush") && said && *said) {
+        location = location_with(location, "strict-flush", said);
     }
     return location;
 }

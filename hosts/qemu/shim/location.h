@@ -28,6 +28,9 @@ const char *location_uri(const BlkOption *location);
  */
 GlusterLocation location_with_locking(GlusterLocation location);
 
+/* Takes `location`. strict-flush is what the environment's BLKGLUSTER_STRICT_FLUSH says, where nobody says anything. */
+GlusterLocation location_with_flushing(GlusterLocation location);
+
 /* Whether the image is to be locked: locking=on or auto. */
 bool location_has_lock(const BlkOption *location);
 

@@ -44,7 +44,7 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
         error_setg(errp, "this block-gluster.so was not made for this QEMU; scripts/qemu-module makes one");
         return -EINVAL;
     }
-    node->location = location_with_locking(location_from_options(options));
+    node->location = location_with_flushing(location_with_locking(location_from_options(options)));
     if (flags & BDRV_O_AUTO_RDONLY) {
         node->location = location_with(node->location, "auto-read-only", "on");
     }
