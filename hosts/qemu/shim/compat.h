@@ -49,6 +49,21 @@
 #define LENGTH_FN
 #endif
 
+/* It looks at the graph, which has a lock by now. */
+static inline int apply_auto_read_only(BlockDriverState *bs, const char *why, Error **errp)
+{
+    int ret;
+
+#if QEMU_MAJOR >= 10
+    bdrv_graph_rdlock_main_loop();
+#endif
+    ret = bdrv_apply_auto_read_only(bs, why, errp);
+#if QEMU_MAJOR >= 10
+    bdrv_graph_rdunlock_main_loop();
+#endif
+    return ret;
+}
+
 /* Drivers are no longer told of plugging; blkgluster gathers requests without it, too. */
 #define HAVE_PLUG (QEMU_MAJOR < 10)
 

@@ -52,7 +52,7 @@ int node_open(BlockDriverState *bs, QDict *options, int flags, Error **errp)
     ret = ret < 0 ? ret : image_open(&node->image, node->location, flags, ctx, errp);
     if (ret >= 0 && node->image->blk->is_read_only(&node->image->state) > 0) {
         /* QEMU may not want it so, for copy-on-read. */
-        ret = bdrv_apply_auto_read_only(bs, "the image may not be written", errp);
+        ret = apply_auto_read_only(bs, "the image may not be written", errp);
         if (ret < 0) {
             image_close(node->image);
         }

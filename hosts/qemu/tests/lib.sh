@@ -11,6 +11,7 @@ export LC_ALL=C
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 at=gluster://$BLKG_SERVER:$BLKG_PORT
+major=$("$QEMU_ROOT/usr/bin/qemu-img" --version | sed -n 's/.* version \([0-9]*\)\..*/\1/p')
 number=0
 failed=0
 
@@ -65,6 +66,15 @@ says() { # WORDS CMD...: succeeds and says WORDS
 }
 
 not() { ! "$@"; }
+
+# QEMU 10 has no gluster+rdma any more.
+warns_of_rdma() { # TEXT WORDS CMD...
+    if ((major < 10)); then
+        check "$1" says "$2" "${@:3}"
+    else
+        refused "$1: not with QEMU $major" "Unknown protocol 'gluster+rdma'" "${@:3}"
+    fi
+}
 
 # Which block-gluster.so a QEMU process has loaded; QEMU falls back to its own without a word.
 loaded() { # TOOL ARGS...
